@@ -1,0 +1,39 @@
+# Needs Python 3.11, git, Node 20 and make; everything else is installed into .venv and node_modules.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test bench dist lint format clean
+
+install: .venv/.installed
+
+.venv/.installed: requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: install
+	$(BIN)/python -m sidecar.demo
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m protocol.codegen --check
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+dist: install
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis client-shim/node_modules client-shim/dist

@@ -1,0 +1,226 @@
+"""Params and results of the `sync/*` methods. Wire names are the camelCase of the attribute names."""
+
+from __future__ import annotations
+
+from attrs import Factory, frozen
+
+
+@frozen
+class InitParams:
+    """`remote`: a git URL or path; null makes an embedded bare repository under the state root.
+
+    `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
+    """
+
+    remote: str | None = None
+    github: str | None = None
+    encryption: str | None = None
+    device_name: str | None = None
+    move_to: str | None = None
+    acknowledge_private: bool = False
+    work_done_token: str | int | None = None
+
+
+@frozen
+class InitResult:
+    vault_id: str
+    device_id: str
+    remote: str
+    recovery_key: str | None = None
+
+
+@frozen
+class LinkParams:
+    """`new_device`: give up this device's identity and start again under a new one (after its state was copied)."""
+
+    remote: str
+    key: str | None = None
+    device_name: str | None = None
+    acknowledge_private: bool = False
+    new_device: bool = False
+    work_done_token: str | int | None = None
+
+
+@frozen
+class Device:
+    """`last_published`: Unix milliseconds, null when never. `behind`: segments of this device not yet applied here."""
+
+    id: str
+    name: str
+    platform: str
+    last_published: int | None
+    behind: int
+    this_device: bool
+    opencode_version: str | None = None
+    clock_ahead_ms: int = 0
+
+
+@frozen
+class SessionChange:
+    """`change`: one of in, out, both, deleteIn, deleteOut."""
+
+    id: str
+    title: str
+    change: str
+    rows: int = 0
+
+
+@frozen
+class Attention:
+    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard."""
+
+    session_id: str
+    reason: str
+    detail: str
+    title: str = ""
+    until: int | None = None
+
+
+@frozen
+class Published:
+    sessions: int = 0
+    rows: int = 0
+    tombstones: int = 0
+    bytes: int = 0
+
+
+@frozen
+class Applied:
+    sessions: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+@frozen
+class CycleParams:
+    """Params of sync/run, sync/pull, sync/push. `allow_deletions` answers the deletion guard's question with yes."""
+
+    allow_deletions: bool = False
+    work_done_token: str | int | None = None
+
+
+@frozen
+class CycleResult:
+    """What one cycle did. Counts of what waits are totals after the cycle; `warnings` are one-line texts for people."""
+
+    cycle_id: str
+    up_to_date: bool
+    published: Published = Published()
+    applied: Applied = Applied()
+    held: int = 0
+    unplaced: int = 0
+    diverged: int = 0
+    quarantined: int = 0
+    pending: int = 0
+    guarded: int = 0
+    config: dict[str, int] = Factory(dict)
+    session_ids: list[str] = Factory(list)
+    warnings: list[str] = Factory(list)
+
+
+@frozen
+class PreviewResult:
+    """What a cycle would do now; nothing is changed."""
+
+    cycle_id: str
+    up_to_date: bool
+    published: Published = Published()
+    applied: Applied = Applied()
+    held: int = 0
+    unplaced: int = 0
+    diverged: int = 0
+    quarantined: int = 0
+    pending: int = 0
+    guarded: int = 0
+    config: dict[str, int] = Factory(dict)
+    sessions: list[SessionChange] = Factory(list)
+    warnings: list[str] = Factory(list)
+
+
+@frozen
+class LinkResult:
+    vault_id: str
+    device_id: str
+    remote: str
+    devices: list[Device]
+    preview: PreviewResult
+
+
+@frozen
+class StatusParams:
+    work_done_token: str | int | None = None
+
+
+@frozen
+class LastError:
+    kind: str
+    message: str
+    at: int
+
+
+@frozen
+class StatusResult:
+    configured: bool
+    database: str
+    vault_id: str | None = None
+    device_id: str | None = None
+    device_name: str | None = None
+    remote: str | None = None
+    encryption: str | None = None
+    opencode_version: str | None = None
+    devices: list[Device] = Factory(list)
+    sessions: int = 0
+    rows: int = 0
+    held: int = 0
+    unplaced: int = 0
+    diverged: int = 0
+    quarantined: int = 0
+    pending: int = 0
+    guarded: int = 0
+    attention: list[Attention] = Factory(list)
+    unsynced_tables: list[str] = Factory(list)
+    last_sync: int | None = None
+    last_error: LastError | None = None
+    vault_bytes: int = 0
+    database_bytes: int = 0
+    running: bool = False
+
+
+@frozen
+class VerifyParams:
+    work_done_token: str | int | None = None
+
+
+@frozen
+class Difference:
+    """`kind`: missing (in the log, not in the database), extra (in the database, never recorded), changed."""
+
+    table: str
+    key: str
+    session_id: str
+    kind: str
+    columns: list[str] = Factory(list)
+
+
+@frozen
+class VerifyResult:
+    ok: bool
+    rows_compared: int
+    differences: list[Difference] = Factory(list)
+    waiting: int = 0
+
+
+@frozen
+class StatusChanged:
+    """Params of the notification `sync/didChangeStatus`. `state`: idle, running, failed."""
+
+    state: str
+    message: str = ""
+
+
+@frozen
+class DidApply:
+    """Params of the notification `sync/didApply`: sessions whose rows changed in the database."""
+
+    session_ids: list[str]

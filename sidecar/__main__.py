@@ -1,0 +1,26 @@
+"""Entry point: `serve` starts the JSON-RPC server, everything else is the command line."""
+
+from __future__ import annotations
+
+import sys
+
+EXIT_UNUSABLE = 78
+"""Tells a host not to restart us."""
+
+
+def main() -> int:
+    """The `opencode-sidecar` command."""
+    if sys.version_info < (3, 11):
+        sys.stderr.write("opencode-sidecar needs Python 3.11 or newer\n")
+        return EXIT_UNUSABLE
+    if sys.argv[1:2] == ["serve"]:
+        from sidecar.rpc.serve import serve
+
+        return serve(sys.argv[2:])
+    from sidecar.cli import main as cli
+
+    return cli(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Reading a segment: magic, version, flags, directory, then zstd frames of records."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import zstandard
+
+from sidecar.adapters.segments.values import unpack
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.records import TABLES, Group, Mention, Record, Version
+
+MAGIC = b"OCSG"
+VERSION = 1
+FLAG_ENCRYPTED = 1
+HEAD = struct.Struct(">4sBBHI")
+"""magic, version, flags, reserved, length of the directory."""
+MAX_SEGMENT_BYTES = 64 << 20
+MAX_FRAME_BYTES = 64 << 20
+MAX_DIRECTORY_BYTES = 8 << 20
+CHECKSUM_BYTES = 32
+
+
+def corrupt(name: str, why: str) -> SidecarError:
+    return SidecarError(
+        "segmentCorrupt",
+        f"A segment in the vault is damaged: {why}.",
+        detail=name,
+        remedy="Nothing of it was used. The device that wrote it can publish again; the other devices keep syncing.",
+        retryable=False,
+    )
+
+
+class SegmentReader:
+    """One segment, verified on opening. Frames are decoded when asked for."""
+
+    def __init__(self, data: bytes, name: str, *, device: str, sequence: int) -> None:
+        self._data, self.name, self.device, self.sequence = data, name, device, sequence
+        if len(data) < HEAD.size + CHECKSUM_BYTES:
+            raise corrupt(name, "it is too short")
+        magic, version, flags, _, length = HEAD.unpack_from(data)
+        if magic != MAGIC:
+            raise corrupt(name, "it does not begin with the segment mark")
+        if version > VERSION or flags & ~FLAG_ENCRYPTED:
+            raise SidecarError(
+                "newerFormat",
+                f"A segment was written in format {version}, newer than the {VERSION} that this program reads.",
+                detail=name,
+                remedy="Update opencode-sidecar on this machine.",
+            )
+        if flags & FLAG_ENCRYPTED:
+            raise SidecarError("wrongKey", "A segment is encrypted and this vault has no key here.", detail=name, remedy="Link again with the recovery key.")
+        body = memoryview(data)[:-CHECKSUM_BYTES]
+        if hashlib.sha256(body).digest() != data[-CHECKSUM_BYTES:]:
+            raise corrupt(name, "its checksum does not match")
+        self._frames = self._directory(length)
+
+    def _directory(self, length: int) -> list[tuple[int, int, int, list[list[Any]]]]:
+        end = HEAD.size + length
+        if length > MAX_DIRECTORY_BYTES or end > len(self._data) - CHECKSUM_BYTES:
+            raise corrupt(self.name, "its directory does not fit")
+        try:
+            directory = unpack(zstandard.ZstdDecompressor().decompress(self._data[HEAD.size : end], max_output_size=MAX_DIRECTORY_BYTES))
+            if directory["device"] != self.device or directory["sequence"] != self.sequence:
+                raise corrupt(self.name, "it belongs to another place in the log")
+            frames = []
+            offset = end
+            for size, raw_size, groups in directory["frames"]:
+                frames.append((offset, int(size), int(raw_size), groups))
+                offset += size
+        except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
+            raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
+        if offset != len(self._data) - CHECKSUM_BYTES:
+            raise corrupt(self.name, "its frames do not fill it")
+        return frames
+
+    def sessions(self) -> dict[str, Mention]:
+        """What this segment says of which sessions, without decoding the records."""
+        found: dict[str, Mention] = {}
+        try:
+            for *_, groups in self._frames:
+                for session_id, puts, context in groups:
+                    before = found.get(session_id, Mention(False, None))
+                    found[session_id] = Mention(before.puts or bool(puts), context if context is not None else before.context)
+        except (ValueError, TypeError) as error:
+            raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
+        return found
+
+    def groups(self, only: frozenset[str] | None = None) -> Iterator[Group]:
+        """The sessions' records in log order; a session that spans frames comes as one group."""
+        open_group: Group | None = None
+        for offset, size, raw_size, groups in self._frames:
+            if only is not None and not any(session_id in only for session_id, *_ in groups):
+                continue
+            for record in self._records(offset, size, raw_size):
+                if open_group is None or record.session_id != open_group.session_id:
+                    if open_group is not None and (only is None or open_group.session_id in only):
+                        yield open_group
+                    open_group = Group(record.session_id, self.device, self.sequence)
+                open_group.records.append(record)
+        if open_group is not None and (only is None or open_group.session_id in only):
+            yield open_group
+
+    def _records(self, offset: int, size: int, raw_size: int) -> Iterator[Record]:
+        if raw_size > MAX_FRAME_BYTES:
+            raise corrupt(self.name, "a frame is too large")
+        try:
+            raw = zstandard.ZstdDecompressor().decompress(self._data[offset : offset + size], max_output_size=raw_size)
+            for session_id, rows in unpack(raw):
+                for table, key, time, counter, seen, columns in rows:
+                    if table >= len(TABLES):
+                        continue  # a table that a newer version shares: this one leaves it alone
+                    yield Record(TABLES[table], key, session_id, Version(time, counter, self.device), columns, seen)
+        except (ValueError, TypeError, zstandard.ZstdError) as error:
+            raise corrupt(self.name, f"a frame is unreadable ({type(error).__name__})") from None

@@ -1,0 +1,59 @@
+"""SQLite values as MessagePack, without loss: text that is not UTF-8, 64-bit integers, reals, blobs, and references."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+LARGE_VALUE_BYTES = 1 << 20
+"""A text or blob longer than this is stored once, content-addressed, beside the records."""
+CHUNK_BYTES = 32 << 20
+"""No stored file is larger than this: git hosts refuse files of 100 MB."""
+
+_REF = 1
+_REF_HEAD = struct.Struct(">BQ")
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """A large value's place: its SHA-256 (32 bytes), length in bytes, and whether it is text."""
+
+    sha256: bytes
+    size: int
+    is_text: bool
+
+    @property
+    def chunks(self) -> list[str]:
+        """Paths below the branch's root, in order."""
+        count = max(1, -(-self.size // CHUNK_BYTES))
+        name = self.sha256.hex()
+        return [f"blob/{name}"] if count == 1 else [f"blob/{name}.{index:04d}" for index in range(count)]
+
+
+def _default(value: object) -> msgpack.ExtType:
+    if isinstance(value, BlobRef):
+        return msgpack.ExtType(_REF, _REF_HEAD.pack(value.is_text, value.size) + value.sha256)
+    raise TypeError(f"no SQLite value: {type(value).__name__}")
+
+
+def _ext_hook(code: int, data: bytes) -> BlobRef:
+    if code != _REF or len(data) != _REF_HEAD.size + 32:
+        raise ValueError("unknown extension type")
+    is_text, size = _REF_HEAD.unpack_from(data)
+    return BlobRef(data[_REF_HEAD.size :], size, bool(is_text))
+
+
+def pack(value: Any) -> bytes:
+    """Encode. Text may hold surrogate escapes for bytes that are not UTF-8."""
+    return msgpack.packb(value, default=_default, unicode_errors="surrogateescape", use_bin_type=True)  # type: ignore[no-any-return]
+
+
+def unpack(data: bytes) -> Any:
+    """Decode what `pack` made. Raises ValueError (or a subclass) on anything else."""
+    try:
+        return msgpack.unpackb(data, ext_hook=_ext_hook, unicode_errors="surrogateescape", strict_map_key=True, raw=False)
+    except (msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise ValueError(f"not MessagePack: {error}") from None

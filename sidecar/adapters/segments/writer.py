@@ -1,0 +1,117 @@
+"""Writing segments: bounded in memory and in size, records of one session together."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import zstandard
+
+from sidecar.adapters.segments.codec import HEAD, MAGIC, VERSION
+from sidecar.adapters.segments.values import CHUNK_BYTES, LARGE_VALUE_BYTES, BlobRef, pack
+from sidecar.domain.records import TABLES, Record, VersionVector
+
+FRAME_BYTES = 4 << 20
+"""Raw bytes after which a frame is closed: what a reader holds at once."""
+SEGMENT_BYTES = 8 << 20
+"""Compressed bytes after which a segment is full."""
+COMPRESSION_LEVEL = 3
+_TABLE_INDEX = {table: index for index, table in enumerate(TABLES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A finished segment: its path below the branch's root, bytes, SHA-256, and the large values it refers to."""
+
+    sequence: int
+    path: str
+    data: bytes
+    sha256: str
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+
+class SegmentWriter:
+    """Collects records; `full` says when to finish. One instance per segment."""
+
+    def __init__(self, device: str, sequence: int) -> None:
+        self.device, self.sequence = device, sequence
+        self.records = 0
+        self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True)
+        self._frames: list[tuple[bytes, int, list[list[Any]]]] = []
+        self._groups: list[tuple[str, list[bytes]]] = []
+        self._puts: dict[str, bool] = {}
+        self._contexts: dict[str, VersionVector] = {}
+        self._raw = 0
+        self._stored = 0
+        self._blobs: dict[str, bytes] = {}
+
+    @property
+    def full(self) -> bool:
+        return self._stored >= SEGMENT_BYTES
+
+    def add(self, record: Record) -> None:
+        """Append one record. Raises nothing that depends on its content."""
+        columns = record.columns
+        if columns is not None:
+            columns = {name: self._externalise(value) if isinstance(value, (str, bytes)) else value for name, value in columns.items()}
+            if record.seen is not None:
+                self._contexts[record.session_id] = record.seen
+        seen = record.seen if columns is None else None
+        packed = pack([_TABLE_INDEX[record.table], record.key, record.version.time, record.version.counter, seen, columns])
+        if not self._groups or self._groups[-1][0] != record.session_id:
+            self._groups.append((record.session_id, []))
+        self._groups[-1][1].append(packed)
+        self._puts[record.session_id] = self._puts.get(record.session_id, False) or columns is not None
+        self._raw += len(packed)
+        self.records += 1
+        if self._raw >= FRAME_BYTES:
+            self._close_frame()
+
+    def _externalise(self, value: str | bytes) -> str | bytes | BlobRef:
+        if len(value) * 4 <= LARGE_VALUE_BYTES:  # no text is longer than four bytes a character
+            return value
+        data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        if len(data) <= LARGE_VALUE_BYTES:
+            return value
+        reference = BlobRef(hashlib.sha256(data).digest(), len(data), isinstance(value, str))
+        for index, path in enumerate(reference.chunks):
+            if path not in self._blobs:
+                chunk = self._compressor.compress(data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])
+                self._blobs[path] = chunk
+                self._stored += len(chunk)
+        return reference
+
+    def _close_frame(self) -> None:
+        if not self._groups:
+            return
+        raw = bytearray(_array_head(len(self._groups)))
+        for session_id, rows in self._groups:
+            raw += b"\x92" + pack(session_id) + _array_head(len(rows))
+            raw += b"".join(rows)
+        frame = self._compressor.compress(bytes(raw))
+        self._frames.append((frame, len(raw), [[session_id, puts, self._contexts.get(session_id)] for session_id, puts in self._puts.items()]))
+        self._stored += len(frame)
+        self._groups, self._puts, self._contexts, self._raw = [], {}, {}, 0
+
+    def finish(self) -> Segment:
+        self._close_frame()
+        directory = self._compressor.compress(
+            pack(
+                {
+                    "device": self.device,
+                    "sequence": self.sequence,
+                    "frames": [[len(frame), raw_size, groups] for frame, raw_size, groups in self._frames],
+                }
+            )
+        )
+        body = b"".join([HEAD.pack(MAGIC, VERSION, 0, 0, len(directory)), directory, *(frame for frame, *_ in self._frames)])
+        data = body + hashlib.sha256(body).digest()
+        digest = hashlib.sha256(data).hexdigest()
+        path = f"seg/{self.sequence // 1000:06d}/{self.sequence:09d}-{digest[:16]}"
+        return Segment(self.sequence, path, data, digest, self._blobs)
+
+
+def _array_head(length: int) -> bytes:
+    """MessagePack array header, always in its 32-bit form."""
+    return b"\xdd" + length.to_bytes(4, "big")

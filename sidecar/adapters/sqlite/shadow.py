@@ -1,0 +1,252 @@
+"""The shadow: what this device knows of every row, of every log, and what it changed. Never synced, can be rebuilt.
+
+Rows describe what opencode's database held when we last looked. What the logs say beyond that is reachable through
+`session_segment`: an entry that is not APPLIED names a segment whose records of that session still wait.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sidecar.adapters.sqlite.connect import errors_as_ours
+from sidecar.domain.records import Mention, Version, VersionVector, join
+from sidecar.domain.state import APPLIED, NEW, QUARANTINED, ShadowRow, Waiting
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS device (id TEXT PRIMARY KEY, info TEXT NOT NULL, head TEXT, sequence INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segment (device TEXT, sequence INTEGER, blob TEXT NOT NULL, path TEXT NOT NULL, problem TEXT,
+  PRIMARY KEY (device, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS session_segment (session TEXT, device TEXT, sequence INTEGER, puts INTEGER NOT NULL, state INTEGER NOT NULL,
+  until INTEGER NOT NULL DEFAULT 0, detail TEXT NOT NULL DEFAULT '', context TEXT, PRIMARY KEY (session, device, sequence)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS session_segment_waiting ON session_segment (state, device, sequence) WHERE state <> 0;
+CREATE TABLE IF NOT EXISTS row (session TEXT, tbl TEXT, key TEXT, time INTEGER NOT NULL, counter INTEGER NOT NULL, device TEXT NOT NULL,
+  sequence INTEGER NOT NULL, hash BLOB NOT NULL, updated INTEGER, cells TEXT, PRIMARY KEY (session, tbl, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tombstone (session TEXT, tbl TEXT, key TEXT, seen TEXT NOT NULL, PRIMARY KEY (session, tbl, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scanned (session TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waiting (session TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, cycle TEXT NOT NULL, at INTEGER NOT NULL, session TEXT NOT NULL,
+  before BLOB NOT NULL, after BLOB NOT NULL, done INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS journal_open ON journal (done) WHERE done = 0;
+"""
+
+
+class Shadow:
+    """One connection; the caller holds the data directory's lock while writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with errors_as_ours(path):
+            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+            path.chmod(0o600)
+            self.db.execute("PRAGMA journal_mode=WAL")
+            self.db.execute("PRAGMA synchronous=NORMAL")
+            self.db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self.db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction; nested use joins the outer one."""
+        with errors_as_ours(self.path):
+            if self.db.in_transaction:
+                yield
+                return
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self.db.execute("ROLLBACK")
+                raise
+            self.db.execute("COMMIT")
+
+    # --- meta -----------------------------------------------------------------------------------------------------
+    def get(self, key: str, default: Any = None) -> Any:
+        row = self.db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def put(self, key: str, value: Any) -> None:
+        self.db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value=excluded.value", (key, json.dumps(value)))
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+    def rows(self, session: str) -> dict[tuple[str, str], ShadowRow]:
+        query = "SELECT tbl, key, time, counter, device, sequence, hash, updated, cells FROM row WHERE session=?"
+        return {
+            (table, key): ShadowRow(Version(time, counter, device), sequence, digest, updated, json.loads(cells) if cells else None)
+            for table, key, time, counter, device, sequence, digest, updated, cells in self.db.execute(query, (session,))
+        }
+
+    def put_rows(self, session: str, rows: Iterable[tuple[str, str, ShadowRow]]) -> None:
+        self.db.executemany(
+            "INSERT INTO row VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET time=excluded.time, counter=excluded.counter,"
+            " device=excluded.device, sequence=excluded.sequence, hash=excluded.hash, updated=excluded.updated, cells=excluded.cells",
+            (
+                (session, table, key, *row.version, row.sequence, row.hash, row.updated, json.dumps(row.cells) if row.cells else None)
+                for table, key, row in rows
+            ),
+        )
+
+    def drop_rows(self, session: str, keys: Iterable[tuple[str, str]]) -> None:
+        self.db.executemany("DELETE FROM row WHERE session=? AND tbl=? AND key=?", ((session, table, key) for table, key in keys))
+
+    def drop_session(self, session: str) -> None:
+        """Forget what the database held of a session; the logs are untouched."""
+        self.db.execute("DELETE FROM row WHERE session=?", (session,))
+        self.db.execute("DELETE FROM scanned WHERE session=?", (session,))
+        self.db.execute("DELETE FROM waiting WHERE session=?", (session,))
+
+    def count_rows(self, table: str | None) -> int:
+        query = "SELECT count(*) FROM row" + (" WHERE tbl=?" if table else "")
+        return int(self.db.execute(query, (table,) if table else ()).fetchone()[0])
+
+    def known_sessions(self) -> set[str]:
+        """Sessions that the database held when we last looked."""
+        return {row[0] for row in self.db.execute("SELECT session FROM row WHERE tbl='session'")}
+
+    # --- tombstones -----------------------------------------------------------------------------------------------
+    def tombstones(self, session: str) -> dict[tuple[str, str], VersionVector]:
+        query = "SELECT tbl, key, seen FROM tombstone WHERE session=?"
+        return {(table, key): json.loads(seen) for table, key, seen in self.db.execute(query, (session,))}
+
+    def bury(self, session: str, table: str, key: str, seen: VersionVector) -> VersionVector:
+        """Join a tombstone into what is known; returns the result."""
+        row = self.db.execute("SELECT seen FROM tombstone WHERE session=? AND tbl=? AND key=?", (session, table, key)).fetchone()
+        merged = join(json.loads(row[0]), seen) if row else dict(seen)
+        self.db.execute("INSERT INTO tombstone VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET seen=excluded.seen", (session, table, key, json.dumps(merged)))
+        return merged
+
+    # --- logs -----------------------------------------------------------------------------------------------------
+    def add_segment(self, device: str, sequence: int, blob: str, path: str, sessions: Mapping[str, Mention], *, state: int, problem: str | None = None) -> None:
+        self.db.execute(
+            "INSERT INTO segment VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET blob=excluded.blob, path=excluded.path, problem=excluded.problem",
+            (device, sequence, blob, path, problem),
+        )
+        self.db.executemany(
+            "INSERT INTO session_segment (session, device, sequence, puts, state, context) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            (
+                (session, device, sequence, int(mention.puts), state, json.dumps(mention.context) if mention.context is not None else None)
+                for session, mention in sessions.items()
+            ),
+        )
+
+    def segment(self, device: str, sequence: int) -> tuple[str, str] | None:
+        """(git blob, path) of a segment."""
+        row = self.db.execute("SELECT blob, path FROM segment WHERE device=? AND sequence=?", (device, sequence)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def put_dots(self, session: str) -> list[tuple[str, int]]:
+        """(device, sequence) of every segment with a put for this session, applied or not."""
+        return list(self.db.execute("SELECT device, max(sequence) FROM session_segment WHERE session=? AND puts=1 GROUP BY device", (session,)))
+
+    def writers(self, session: str) -> list[str]:
+        return [row[0] for row in self.db.execute("SELECT DISTINCT device FROM session_segment WHERE session=? AND puts=1 ORDER BY 1", (session,))]
+
+    def seen(self, session: str) -> VersionVector:
+        """What this device's database shows of the logs, for this session: up to the first record that still waits."""
+        seen: VersionVector = {}
+        query = "SELECT device, sequence, state FROM session_segment WHERE session=? ORDER BY device, sequence"
+        blocked: set[str] = set()
+        for device, sequence, state in self.db.execute(query, (session,)):
+            if state not in (APPLIED, QUARANTINED):
+                blocked.add(device)
+            if device not in blocked:
+                seen[device] = sequence
+        return seen
+
+    def waiting(self, states: Sequence[int]) -> list[Waiting]:
+        marks = ",".join("?" * len(states))
+        query = f"SELECT session, device, sequence, state, until, detail FROM session_segment WHERE state IN ({marks}) AND state<>0 ORDER BY device, sequence"
+        return [Waiting(*row) for row in self.db.execute(query, tuple(states))]
+
+    def session_segments(self, session: str) -> list[tuple[str, int]]:
+        return list(self.db.execute("SELECT device, sequence FROM session_segment WHERE session=? ORDER BY sequence, device", (session,)))
+
+    def mark(self, session: str, device: str, sequence: int, state: int, *, until: int = 0, detail: str = "") -> None:
+        self.db.execute(
+            "UPDATE session_segment SET state=?, until=?, detail=? WHERE session=? AND device=? AND sequence=?",
+            (state, until, detail, session, device, sequence),
+        )
+
+    def has_session(self, session: str) -> bool:
+        """Whether the database held this session when we last looked."""
+        return self.db.execute("SELECT 1 FROM row WHERE session=? AND tbl='session'", (session,)).fetchone() is not None
+
+    def reopen_unknown_columns(self) -> None:
+        """Records that had columns or tables this database lacked are due again: an upgrade may have brought them."""
+        self.db.execute("UPDATE session_segment SET state=?, detail='' WHERE detail='unknown-columns'", (NEW,))
+
+    def mark_all(self, session: str, state: int) -> None:
+        self.db.execute("UPDATE session_segment SET state=?, until=0, detail='' WHERE session=?", (state, session))
+
+    def counts(self) -> dict[int, int]:
+        """Number of sessions that wait, per state."""
+        return dict(self.db.execute("SELECT state, count(DISTINCT session) FROM session_segment WHERE state<>0 GROUP BY state"))
+
+    def contexts(self, session: str) -> list[tuple[str, int, VersionVector]]:
+        """(device, sequence, what it had seen) of every group that added messages to this session."""
+        query = "SELECT device, sequence, context FROM session_segment WHERE session=? AND context IS NOT NULL"
+        return [(device, sequence, json.loads(context)) for device, sequence, context in self.db.execute(query, (session,))]
+
+    # --- devices and what we know of the session lists ----------------------------------------------------------------
+    def devices(self) -> list[tuple[str, dict[str, Any], str | None, int]]:
+        """(id, info, head commit, last sequence)."""
+        return [(i, json.loads(info), head, seq) for i, info, head, seq in self.db.execute("SELECT id, info, head, sequence FROM device ORDER BY id")]
+
+    def put_device(self, device: str, info: Mapping[str, Any], head: str | None, sequence: int) -> None:
+        self.db.execute(
+            "INSERT INTO device VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET info=excluded.info, head=excluded.head, sequence=excluded.sequence",
+            (device, json.dumps(info), head, sequence),
+        )
+
+    def head_of(self, device: str) -> tuple[str | None, int]:
+        row = self.db.execute("SELECT head, sequence FROM device WHERE id=?", (device,)).fetchone()
+        return (row[0], row[1]) if row else (None, 0)
+
+    def fingerprints(self) -> dict[str, bytes]:
+        return dict(self.db.execute("SELECT session, fingerprint FROM scanned"))
+
+    def put_scanned(self, session: str, fingerprint: bytes, title: str) -> None:
+        self.db.execute(
+            "INSERT INTO scanned VALUES (?,?,?) ON CONFLICT DO UPDATE SET fingerprint=excluded.fingerprint, title=excluded.title",
+            (session, fingerprint, title),
+        )
+
+    def forget_scan(self, session: str) -> None:
+        """Make the next scan look at every row of the session again."""
+        self.db.execute("DELETE FROM scanned WHERE session=?", (session,))
+
+    def set_waiting(self, session: str, reason: str | None, detail: str = "", title: str = "") -> None:
+        """Note that something of a session waits here for a reason that no segment shows (None: it does not any more)."""
+        self.db.execute("DELETE FROM waiting WHERE session=?", (session,))
+        if reason is not None:
+            self.db.execute("INSERT INTO waiting VALUES (?,?,?,?)", (session, reason, detail, title))
+
+    def local_waiting(self) -> list[tuple[str, str, str, str]]:
+        return list(self.db.execute("SELECT session, reason, detail, title FROM waiting ORDER BY session"))
+
+    # --- journal --------------------------------------------------------------------------------------------------
+    def journal(self, cycle: str, at: int, session: str, before: bytes, after: bytes) -> int:
+        cursor = self.db.execute("INSERT INTO journal (cycle, at, session, before, after) VALUES (?,?,?,?,?)", (cycle, at, session, before, after))
+        return int(cursor.lastrowid or 0)
+
+    def journal_done(self, entry: int) -> None:
+        self.db.execute("UPDATE journal SET done=1, after=x'' WHERE id=?", (entry,))
+
+    def journal_open(self) -> list[tuple[int, str, bytes]]:
+        """(id, session, after) of writes that may or may not have reached the database."""
+        return list(self.db.execute("SELECT id, session, after FROM journal WHERE done=0 ORDER BY id"))
+
+    def problems(self) -> list[tuple[str, int, str]]:
+        """(device, sequence, why) of segments that could not be used."""
+        return list(self.db.execute("SELECT device, sequence, problem FROM segment WHERE problem IS NOT NULL"))
+
+    def title(self, session: str) -> str:
+        row = self.db.execute("SELECT title FROM scanned WHERE session=?", (session,)).fetchone()
+        return row[0] if row else ""

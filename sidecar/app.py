@@ -1,0 +1,357 @@
+"""The composition root: one `Sidecar` per data directory, used by the server and the command line alike."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protocol.sync import (
+    CycleParams,
+    CycleResult,
+    InitParams,
+    InitResult,
+    LinkParams,
+    LinkResult,
+    PreviewResult,
+    StatusParams,
+    StatusResult,
+    VerifyParams,
+    VerifyResult,
+)
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.task import Task
+from sidecar.services.workspace import Identity
+from sidecar.settings import Settings
+
+if TYPE_CHECKING:
+    from sidecar.adapters.git import VaultRepo
+    from sidecar.adapters.sqlite.schema import Schema
+    from sidecar.adapters.sqlite.writer import RowWriter
+    from sidecar.services.workspace import Tools, Workspace
+
+_JOIN_POLL = 0.05
+
+
+class _Running:
+    """A cycle that others may join."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.result: CycleResult | None = None
+        self.error: BaseException | None = None
+
+
+class Sidecar:
+    """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._mutex = threading.Lock()
+        self._running: _Running | None = None
+
+    def close(self) -> None:
+        """Nothing is kept open between operations."""
+
+    # --- setting up -----------------------------------------------------------------------------------------------
+    def init(self, params: InitParams, task: Task) -> InitResult:
+        """Make a new vault. Raises invalidRemote, remoteNotEmpty, alreadyConfigured, remoteNotPrivate, and git's kinds."""
+        from sidecar.services import setup
+
+        if params.encryption not in (None, "none"):
+            raise SidecarError("unsupported", f"Encryption {params.encryption!r} is not available in this version.", remedy="Use --encryption none.")
+        if params.github:
+            raise SidecarError("unsupported", "Creating a repository on GitHub is not available yet.", remedy="Create an empty private repository there and give its URL.")
+        if params.move_to is not None:
+            return self._move(params.move_to, acknowledged=params.acknowledge_private, task=task)
+        with self._exclusive(task), self._ours():
+            self._require_new(replacing=False)
+            embedded = params.remote is None
+            remote = self._embedded_remote() if params.remote is None else self._check(params.remote, acknowledged=params.acknowledge_private)
+            with self._repo(remote) as repo:
+                vault_id = setup.make_vault(repo, task)
+            identity = setup.new_identity(vault_id, remote, params.device_name, embedded=embedded)
+            self._write_identity(identity)
+            return InitResult(vault_id, identity.device_id, self._display(remote))
+
+    def _move(self, target: str, *, acknowledged: bool, task: Task) -> InitResult:
+        """Point this device at another, empty remote and take the vault there; the next cycle pushes the log."""
+        from sidecar.services import setup
+
+        with self._exclusive(task), self._ours():
+            identity = self._identity()
+            remote = self._check(target, acknowledged=acknowledged)
+            with self._repo(remote) as repo:
+                heads = repo.remote_heads(task)
+                if heads:
+                    manifest = setup.read_vault(repo, task)
+                    if manifest["vault"] != identity.vault_id:
+                        raise SidecarError("remoteNotEmpty", "The new remote holds another vault.", remedy="Give an empty repository.")
+                else:
+                    repo.push(task, setup.DEFAULT_BRANCH)
+                if repo.local_ref(identity.ref) is not None:
+                    repo.push(task, identity.branch)
+            self._write_identity(replace(identity, remote=remote, embedded=False))
+            return InitResult(identity.vault_id, identity.device_id, self._display(remote))
+
+    def link(self, params: LinkParams, task: Task) -> LinkResult:
+        """Join an existing vault and show what the first cycle would do; changes nothing in the database."""
+        from sidecar.services import report, setup
+
+        with self._exclusive(task), self._ours():
+            self._require_new(replacing=params.new_device)
+            remote = self._check(params.remote, acknowledged=params.acknowledge_private)
+            if params.new_device:
+                setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
+            with self._repo(remote) as repo:
+                manifest = setup.read_vault(repo, task)
+            identity = setup.new_identity(manifest["vault"], remote, params.device_name)
+            self._write_identity(identity)
+            try:
+                with self._workspace(identity) as ws:
+                    preview = report.preview(ws, task)
+                    devices = report.remote_devices(ws, task)
+            except SidecarError as error:
+                if error.kind in ("databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"):
+                    raise  # linked all the same: the remedy is about the database, and sync works once it is there
+                self._identity_path.unlink(missing_ok=True)
+                raise
+            return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
+
+    # --- cycles ---------------------------------------------------------------------------------------------------
+    def run(self, params: CycleParams, task: Task) -> CycleResult:
+        """One full cycle; a call while one is running in this process joins it."""
+        with self._mutex:
+            running = self._running
+            if running is None:
+                mine = self._running = _Running()
+        if running is not None:
+            return self._join(running, task)
+        try:
+            mine.result = self._cycle(params, task)
+            return mine.result
+        except BaseException as error:
+            mine.error = error
+            raise
+        finally:
+            with self._mutex:
+                self._running = None
+            mine.done.set()
+
+    def _join(self, running: _Running, task: Task) -> CycleResult:
+        while not running.done.wait(_JOIN_POLL):
+            task.check()
+        if running.result is not None:
+            return running.result
+        if isinstance(running.error, SidecarError):
+            raise running.error
+        raise SidecarError("internal", "The cycle that this call joined failed.", remedy="Try again.")
+
+    def pull(self, params: CycleParams, task: Task) -> CycleResult:
+        """Scan, fetch and apply; local changes are recorded first, and pushed by the next push."""
+        return self._cycle(params, task, publish=False)
+
+    def push(self, params: CycleParams, task: Task) -> CycleResult:
+        """Scan and publish, confirmed by the remote."""
+        return self._cycle(params, task, fetch=False)
+
+    def _cycle(self, params: CycleParams, task: Task, *, publish: bool = True, fetch: bool = True) -> CycleResult:
+        from sidecar.services.cycle import run_cycle
+
+        with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
+            return run_cycle(ws, task, publish=publish, fetch=fetch, allow_deletions=params.allow_deletions)
+
+    # --- looking --------------------------------------------------------------------------------------------------
+    def status(self, params: StatusParams, task: Task) -> StatusResult:
+        """What is known here; never waits for a cycle or the network."""
+        from sidecar.services import report, setup
+
+        if setup.read_identity(self._identity_path) is None:
+            return StatusResult(configured=False, database=str(self.settings.db))
+        with self._ours(), self._workspace() as ws:
+            return report.status(ws, running=self._running is not None)
+
+    def preview(self, params: CycleParams, task: Task) -> PreviewResult:
+        """What a cycle would do now."""
+        from sidecar.services import report
+
+        with self._exclusive(task), self._ours(), self._workspace() as ws:
+            return report.preview(ws, task, allow_deletions=params.allow_deletions)
+
+    def verify(self, params: VerifyParams, task: Task) -> VerifyResult:
+        """Compare the whole database with what was recorded."""
+        from sidecar.services import report
+
+        with self._exclusive(task), self._ours(), self._workspace() as ws:
+            return report.verify(ws, task)
+
+    # --- parts ----------------------------------------------------------------------------------------------------
+    @property
+    def _identity_path(self) -> Path:
+        return self.settings.own_state / "device.json"
+
+    def _identity(self) -> Identity:
+        from sidecar.services.setup import read_identity
+
+        identity = read_identity(self._identity_path)
+        if identity is None:
+            raise SidecarError(
+                "notConfigured",
+                "This device is not part of a vault yet.",
+                remedy="Run `opencode-sidecar init [REMOTE]` to make one, or `opencode-sidecar link REMOTE` to join one.",
+            )
+        return identity
+
+    def _require_new(self, *, replacing: bool) -> None:
+        from sidecar.services.setup import read_identity
+
+        identity = None if replacing else read_identity(self._identity_path)
+        if identity is not None:
+            raise SidecarError(
+                "alreadyConfigured",
+                "This device is part of a vault already.",
+                detail=self._display(identity.remote),
+                remedy="Use `sync`; `init --move-to URL` changes the remote; `link REMOTE --new-device` starts again under a new identity.",
+            )
+
+    def _write_identity(self, identity: Identity) -> None:
+        from sidecar.adapters.files.atomic import write_private
+        from sidecar.services.setup import identity_bytes
+
+        write_private(self._identity_path, identity_bytes(identity))
+
+    def _check(self, text: str, *, acknowledged: bool) -> str:
+        from sidecar.adapters.git import check_remote_url
+        from sidecar.services.setup import require_private
+
+        url = check_remote_url(str(Path(text).expanduser()) if text.startswith("~") else text)
+        require_private(url, acknowledged=acknowledged)
+        return url.url
+
+    @staticmethod
+    def _display(remote: str) -> str:
+        from sidecar.adapters.git import check_remote_url
+
+        return check_remote_url(remote).display
+
+    def _embedded_remote(self) -> str:
+        from sidecar.adapters.git import VaultRepo
+
+        path = self.settings.own_state / "embedded.git"
+        VaultRepo.create(path, self.settings.environ).close()
+        return str(path)
+
+    @contextmanager
+    def _repo(self, remote: str) -> Iterator[VaultRepo]:
+        from sidecar.adapters.git import VaultRepo
+
+        repo = VaultRepo.create(self.settings.own_state / "vault.git", self.settings.environ)
+        try:
+            repo.clear_locks()
+            repo.set_remote(remote)
+            yield repo
+        finally:
+            repo.close()
+
+    @contextmanager
+    def _workspace(self, identity: Identity | None = None) -> Iterator[Workspace]:
+        from sidecar.adapters.git import VaultRepo
+        from sidecar.adapters.sqlite.opencode_db import OpencodeDb
+        from sidecar.adapters.sqlite.shadow import Shadow
+        from sidecar.domain.clock import HybridClock
+        from sidecar.domain.paths import normalise
+        from sidecar.services.workspace import Workspace
+
+        identity = identity or self._identity()
+        shadow = Shadow(self.settings.own_state / "shadow.db")
+        db = OpencodeDb(self.settings.db)
+        repo = VaultRepo.create(self.settings.own_state / "vault.git", self.settings.environ)
+        try:
+            repo.set_remote(identity.remote)
+            clock = HybridClock(shadow.get("clock", 0))
+            yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, repo, clock, self._tools())
+        finally:
+            db.close()
+            repo.close()
+            shadow.close()
+
+    def _tools(self) -> Tools:
+        import zstandard
+
+        from sidecar.adapters.git.project import checkout_stamp, describe_checkout
+        from sidecar.adapters.segments import SegmentReader, SegmentWriter
+        from sidecar.adapters.segments.values import pack, unpack
+        from sidecar.adapters.sqlite.opencode_db import content_hash
+        from sidecar.adapters.sqlite.writer import RowWriter
+        from sidecar.adapters.validation import problem_with, role_of
+        from sidecar.services.workspace import Tools
+
+        def row_writer(schema: Schema) -> RowWriter:
+            return RowWriter(self.settings.db, schema, content_hash)
+
+        compressor = zstandard.ZstdCompressor(level=3)
+        return Tools(
+            hash_row=content_hash,
+            segment_writer=SegmentWriter,
+            segment_reader=SegmentReader,
+            row_writer=row_writer,
+            problem_with=problem_with,
+            role_of=role_of,
+            pack=pack,
+            unpack=unpack,
+            compress=compressor.compress,
+            decompress=lambda data, size: zstandard.ZstdDecompressor().decompress(data, max_output_size=size),
+            sha256=lambda data: hashlib.sha256(data).digest(),
+            checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
+            checkout_stamp=checkout_stamp,
+            exists=lambda path: Path(path).is_dir(),
+        )
+
+    @contextmanager
+    def _exclusive(self, task: Task) -> Iterator[None]:
+        from sidecar.adapters.files.lock import exclusive
+
+        with self._ours():
+            self.settings.own_state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with exclusive(self.settings.own_state / "sync.lock", task):
+            yield
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """Errors of the operating system leave as ours."""
+        try:
+            yield
+        except OSError as error:
+            kind = "diskFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "internal"
+            message = "The disk is full." if kind == "diskFull" else f"The system refused: {error.strerror or error}."
+            remedy = "Free some space and try again." if kind == "diskFull" else "Check the permissions of this folder."
+            raise SidecarError(kind, message, detail=str(error.filename or self.settings.own_state), remedy=remedy) from error
+
+    @contextmanager
+    def _recording_errors(self) -> Iterator[None]:
+        """`status` shows the last failure until a cycle succeeds."""
+        try:
+            yield
+        except SidecarError as error:
+            if error.kind not in ("cancelled", "locked", "notConfigured"):
+                with contextlib.suppress(SidecarError, OSError):
+                    self._note_error(error)
+            raise
+
+    def _note_error(self, error: SidecarError) -> None:
+        from sidecar.adapters.sqlite.shadow import Shadow
+
+        shadow = Shadow(self.settings.own_state / "shadow.db")
+        try:
+            with shadow.writing():
+                shadow.put("last_error", {"kind": error.kind, "message": error.message, "at": int(time.time() * 1000)})
+        finally:
+            shadow.close()
+

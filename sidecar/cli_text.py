@@ -1,0 +1,64 @@
+"""What the commands tell people."""
+
+from __future__ import annotations
+
+import time
+
+from protocol.sync import CycleResult, InitResult, LinkResult, PreviewResult, StatusResult, VerifyResult
+
+
+def init(result: InitResult) -> list[str]:
+    return [f"🚀 New vault {result.vault_id[:8]} at {result.remote}", "   Run `opencode-sidecar sync`, then `opencode-sidecar link` on the other machine."]
+
+
+def link(result: LinkResult) -> list[str]:
+    others = [device.name for device in result.devices if not device.this_device]
+    lines = [f"🔗 Linked to vault {result.vault_id[:8]} at {result.remote} (with {', '.join(others) or 'no other device yet'})"]
+    plan = result.preview
+    lines.append(f"   The first sync would bring {plan.applied.sessions} sessions in and take {plan.published.sessions} out.")
+    return lines
+
+
+def cycle(result: CycleResult) -> list[str]:
+    lines = ["✅ Up to date." if result.up_to_date else f"✅ {result.applied.sessions} sessions in, {result.published.sessions} out."]
+    return lines + _attention(result) + [f"⚠️ {warning}" for warning in result.warnings]
+
+
+def preview(result: PreviewResult) -> list[str]:
+    signs = {"in": "📥", "out": "📤", "both": "🔄", "deleteIn": "🗑 here", "deleteOut": "🗑 there"}
+    lines = [f"{signs.get(change.change, change.change)} {change.title or change.id}" for change in result.sessions]
+    return (lines or ["✅ Nothing to do."]) + _attention(result) + [f"⚠️ {warning}" for warning in result.warnings]
+
+
+def _attention(result: CycleResult | PreviewResult | StatusResult) -> list[str]:
+    texts = {
+        "held": "sessions wait here for their time or their parent",
+        "unplaced": "sessions wait for their project to be opened on this machine",
+        "diverged": "sessions were continued on two machines; all turns are kept, in time order",
+        "quarantined": "sessions or segments could not be read here and are kept aside",
+        "pending": "sessions are being written; they go out when they are quiet",
+        "guarded": "sessions lost rows in a suspicious way; nothing was deleted elsewhere: --allow-deletions says it was meant",
+    }
+    return [f"⚠️ {getattr(result, name)} {text}" for name, text in texts.items() if getattr(result, name)]
+
+
+def status(result: StatusResult) -> list[str]:
+    if not result.configured:
+        return ["Not part of a vault yet: `opencode-sidecar init [REMOTE]` or `opencode-sidecar link REMOTE`."]
+    lines = [f"Vault {(result.vault_id or '')[:8]} at {result.remote}", f"Database {result.database}: {result.sessions} sessions, {result.rows} rows recorded"]
+    for device in result.devices:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(device.last_published / 1000)) if device.last_published else "never"
+        mine = " (this device)" if device.this_device else f", {device.behind} segments waiting here" if device.behind else ""
+        lines.append(f"  {device.name} [{device.platform}] last published {when}{mine}")
+    lines += _attention(result)
+    lines += [f"   {entry.reason}: {entry.title or entry.session_id} {entry.detail}" for entry in result.attention[:20]]
+    if result.last_error is not None:
+        lines.append(f"❌ Last cycle failed: {result.last_error.message}")
+    return lines
+
+
+def verify(result: VerifyResult) -> list[str]:
+    if result.ok:
+        return [f"✅ {result.rows_compared} rows compared, no difference."]
+    lines = [f"❌ {len(result.differences)} differences in {result.rows_compared} rows (local edits that are not synced yet count):"]
+    return lines + [f"   {d.kind} {d.table} {d.key}" for d in result.differences[:50]]

@@ -1,0 +1,33 @@
+"""Usage totals of a session, as opencode adds them up (checked against real databases in tests/contract)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+
+def recompute(messages: Iterable[str]) -> dict[str, float | int]:
+    """Sum cost and tokens over the assistant messages' `data`, in the order given: the same order gives the same bits."""
+    total: dict[str, float | int] = {
+        "cost": 0.0, "tokens_input": 0, "tokens_output": 0, "tokens_reasoning": 0, "tokens_cache_read": 0, "tokens_cache_write": 0,
+    }  # fmt: skip
+    for text in messages:
+        try:
+            data = json.loads(text)
+        except ValueError:
+            continue
+        if not isinstance(data, dict) or data.get("role") != "assistant":
+            continue
+        tokens = data.get("tokens") if isinstance(data.get("tokens"), dict) else {}
+        cache = tokens.get("cache") if isinstance(tokens.get("cache"), dict) else {}
+        for column, value in (
+            ("cost", data.get("cost")),
+            ("tokens_input", tokens.get("input")),
+            ("tokens_output", tokens.get("output")),
+            ("tokens_reasoning", tokens.get("reasoning")),
+            ("tokens_cache_read", cache.get("read")),
+            ("tokens_cache_write", cache.get("write")),
+        ):
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                total[column] += value
+    return total

@@ -1,0 +1,90 @@
+"""What the services and the adapters that store things say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.domain.records import Version
+
+Row = dict[str, Any]
+
+APPLIED, NEW, FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, BUSY = range(7)
+"""States of a session's records in one segment. Everything but APPLIED waits and is retried when its reason may have gone."""
+REASONS = {NEW: "pending", FUTURE: "future", UNPLACED: "unplaced", QUARANTINED: "quarantined", PARENT_MISSING: "parentMissing", BUSY: "busy"}
+
+
+@dataclass(slots=True)
+class ShadowRow:
+    """A row as this device knows it.
+
+    `version`, `sequence`: of the put it came from; `hash`: content of the local row when last seen; `updated`: its
+    `time_updated`; `cells`: for a session, column -> [time, counter, device, hash of the local value].
+    """
+
+    version: Version
+    sequence: int
+    hash: bytes
+    updated: int | None
+    cells: dict[str, list[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Records of `session` in segment `sequence` of `device` that are not applied."""
+
+    session: str
+    device: str
+    sequence: int
+    state: int
+    until: int
+    detail: str
+
+
+@dataclass(slots=True)
+class SessionRows:
+    """Everything of one session at one moment. `messages` and `parts` map id to columns, in time order."""
+
+    session: Row
+    messages: dict[str, Row] = field(default_factory=dict)
+    parts: dict[str, Row] = field(default_factory=dict)
+    todos: list[Row] = field(default_factory=list)
+    session_messages: dict[str, Row] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    id: str
+    worktree: str
+    name: str | None
+
+
+@dataclass(slots=True)
+class Op:
+    """One row to write. `columns` None deletes. `expected`: hash that the local row must have (None: it must be absent)."""
+
+    table: str
+    key: str
+    columns: Row | None
+    expected: bytes | None
+    after: ShadowRow | None = None
+
+
+@dataclass(slots=True)
+class WriteCounts:
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    def add(self, other: WriteCounts) -> None:
+        self.inserted += other.inserted
+        self.updated += other.updated
+        self.deleted += other.deleted
+
+    @property
+    def total(self) -> int:
+        return self.inserted + self.updated + self.deleted
+
+
+class LocalChange(Exception):
+    """The database holds something that was not recorded yet: leave it, scan first."""

@@ -1,0 +1,63 @@
+"""Which rows of a session may be published now: whole, finished turns of a session that has gone quiet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+QUIET_MS = 3_000
+"""opencode still rewrites the user message and the session about 100 ms after an answer; measured, with a margin."""
+ABANDONED_MS = 15 * 60_000
+"""A turn that nothing has written to for this long is published as it stands: its process is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`from_index`: first message (in time order) that must wait, or None. `settles_in`: ms until quiet, when that is all."""
+
+    from_index: int | None = None
+    settles_in: int = 0
+
+
+def is_recent(times: Iterable[int], now: int, span: int = QUIET_MS) -> int:
+    """Milliseconds until the newest of `times` is `span` old; 0 when it is. Times ahead of the clock say nothing."""
+    return max((span - (now - t) for t in times if 0 <= now - t < span), default=0)
+
+
+def last_turn(messages: Sequence[str]) -> tuple[int, bool]:
+    """(index of the first message of the last turn, whether that turn is finished) of messages' `data` in time order."""
+    finished, answered = True, False
+    for index in range(len(messages) - 1, -1, -1):
+        try:
+            data = json.loads(messages[index])
+            role = data.get("role")
+        except (ValueError, AttributeError):
+            return index, True
+        if role == "user":
+            return index, finished
+        if not answered:
+            answered, finished = True, _is_finished(data)
+    return 0, finished
+
+
+def _is_finished(data: dict[str, object]) -> bool:
+    """An assistant message that ended its turn. `tool-calls` means that another step follows."""
+    if data.get("error"):
+        return True
+    finish = data.get("finish")
+    if finish:
+        return finish not in ("tool-calls", "unknown")
+    time = data.get("time")
+    return isinstance(time, dict) and bool(time.get("completed"))
+
+
+def judge(messages: Sequence[str], changed_times: Sequence[int], now: int) -> Verdict:
+    """Decide for one session. `changed_times`: `time_updated` of the rows that would be published."""
+    settles_in = is_recent(changed_times, now)
+    if settles_in:
+        return Verdict(0, settles_in)
+    first, finished = last_turn(messages)
+    if not finished and is_recent(changed_times, now, ABANDONED_MS):
+        return Verdict(first)
+    return Verdict()

@@ -1,0 +1,134 @@
+"""One cycle: scan, publish, fetch, apply, report."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from protocol.sync import Applied, CycleResult, Published
+from sidecar.domain.state import FUTURE, PARENT_MISSING, QUARANTINED, UNPLACED
+from sidecar.domain.task import Task
+from sidecar.services.apply import Applier, recover_journal
+from sidecar.services.publish import Outcome, Publisher, push_own
+from sidecar.services.receive import fetch_others, recover_own_log
+from sidecar.services.workspace import Workspace
+
+MAX_SETTLE_SECONDS = 5.0
+"""How long a cycle waits for a session that was written to just now to go quiet."""
+FULL_SCAN_SECONDS = 24 * 3600
+
+
+@dataclass
+class _Totals:
+    scans: list[Outcome] = field(default_factory=list)
+    pushed: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = True, allow_deletions: bool = False) -> CycleResult:
+    """A whole cycle, or half of one. The caller holds the lock. Raises SidecarError; what was finished before it stays."""
+    cycle = uuid.uuid4().hex[:12]
+    totals = _Totals()
+    state = ws.db.file_state()
+    moved = _recover(ws, task, cycle) or allow_deletions or ws.shadow.get("file_state") != state or bool(ws.shadow.local_waiting())
+    if moved:
+        _scan(ws, task, totals, state, allow_deletions=allow_deletions)
+    task.report("connect")
+    heads = ws.repo.remote_heads(task)
+    if publish:
+        totals.pushed = push_own(ws, task, heads)
+    applier = None
+    if fetch:
+        totals.warnings += fetch_others(ws, task, heads)
+        applier = Applier(ws, task, cycle)
+        try:
+            _apply(ws, task, applier, totals, state)
+        finally:
+            applier.close()
+        if publish and totals.scans and ws.repo.local_ref(ws.identity.ref) != heads.get(ws.identity.branch) and not totals.pushed:
+            totals.pushed = push_own(ws, task, heads)
+    return _result(ws, cycle, totals, applier)
+
+
+def _recover(ws: Workspace, task: Task, cycle: str) -> bool:
+    """Finish what a crash interrupted. True when there was something."""
+    pending = bool(ws.shadow.journal_open())
+    recover_journal(ws)
+    recover_own_log(ws)
+    if any(w.device == ws.identity.device_id for w in ws.shadow.waiting([1])):
+        pending = True
+        applier = Applier(ws, task, cycle)
+        try:
+            applier.run(device=ws.identity.device_id)
+        finally:
+            applier.close()
+    return pending
+
+
+def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool) -> None:
+    """Scan; and when a session was written to a moment ago, wait for it to go quiet and look again."""
+    full = time.time() - ws.shadow.get("full_scan", 0) > FULL_SCAN_SECONDS
+    deadline = time.monotonic() + MAX_SETTLE_SECONDS
+    while True:
+        outcome = Publisher(ws, task, allow_deletions=allow_deletions).scan(full=full)
+        totals.scans.append(outcome)
+        if not outcome.settles_in or time.monotonic() > deadline:
+            break
+        task.report("settle", message="waiting for a session to go quiet")
+        task.wait(min(outcome.settles_in / 1000 + 0.05, max(0.05, deadline - time.monotonic())))
+        state = ws.db.file_state()
+    with ws.shadow.writing():
+        if full:
+            ws.shadow.put("full_scan", int(time.time()))
+        ws.shadow.put("file_state", state if not outcome.pending else None)
+        ws.shadow.put("guarded", outcome.guarded)
+
+
+def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals, state: list[list[int]]) -> None:
+    applier.run()
+    totals.warnings += applier.warnings
+    if any(w.state == 6 for w in ws.shadow.waiting([6])):
+        # Something changed under our hands: record it, then merge against it.
+        totals.scans.append(Publisher(ws, task).scan())
+        applier.run()
+
+
+def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None) -> CycleResult:
+    counts = waiting_counts(ws)
+    sessions = set().union(*(scan.sessions for scan in totals.scans)) if totals.scans else set()
+    published = Published(
+        sessions=len(sessions),
+        rows=sum(scan.rows for scan in totals.scans),
+        tombstones=sum(scan.tombstones for scan in totals.scans),
+        bytes=sum(scan.bytes for scan in totals.scans),
+    )
+    applied = Applied()
+    if applier is not None:
+        c = applier.counts
+        applied = Applied(len(applier.sessions), c.inserted, c.updated, c.deleted)
+    with ws.shadow.writing():
+        ws.shadow.put("last_sync", int(time.time() * 1000))
+        ws.shadow.put("last_error", None)
+    return CycleResult(
+        cycle_id=cycle,
+        up_to_date=not totals.pushed and not published.rows and not published.tombstones and not (applier and applier.counts.total),
+        published=published,
+        applied=applied,
+        session_ids=sorted(applier.sessions) if applier else [],
+        warnings=totals.warnings,
+        **counts,
+    )
+
+
+def waiting_counts(ws: Workspace) -> dict[str, int]:
+    """The counts that every result and `status` share."""
+    states = ws.shadow.counts()
+    return {
+        "held": states.get(FUTURE, 0) + states.get(PARENT_MISSING, 0) + states.get(6, 0),
+        "unplaced": states.get(UNPLACED, 0),
+        "quarantined": states.get(QUARANTINED, 0) + len(ws.shadow.problems()),
+        "diverged": len(ws.shadow.get("diverged", [])),
+        "pending": len(ws.shadow.local_waiting()),
+        "guarded": ws.shadow.get("guarded", 0) or 0,
+    }

@@ -1,0 +1,256 @@
+"""Scan and publish: local changes become records, segments, and a commit on this device's own branch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
+from sidecar.domain.state import APPLIED, ShadowRow
+from sidecar.domain.task import Task
+from sidecar.services.scan import Change, Scanner, SessionScan
+from sidecar.services.workspace import FORMAT, Workspace
+
+if TYPE_CHECKING:
+    from sidecar.adapters.segments import SegmentWriter
+
+GUARD_SESSIONS = 20
+GUARD_SHARE = 0.10
+FULL_SCAN_BYTES = 64 << 20
+"""A database up to this size is compared row by row whenever its file moved: that costs no more than the cheap test on a large one."""
+
+
+@dataclass
+class Outcome:
+    """What one scan recorded and what it left for later."""
+
+    sessions: set[str] = field(default_factory=set)
+    rows: int = 0
+    tombstones: int = 0
+    bytes: int = 0
+    pending: int = 0
+    guarded: int = 0
+    settles_in: int = 0
+    changes: list[SessionScan] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Open:
+    """The segment being filled."""
+
+    writer: SegmentWriter
+    rows: list[tuple[str, str, str, ShadowRow | None]] = field(default_factory=list)
+    scanned: list[tuple[str, bytes, str]] = field(default_factory=list)
+    tombs: list[Record] = field(default_factory=list)
+    contexts: set[str] = field(default_factory=set)
+
+
+class Publisher:
+    """One scan. `dry` records nothing and keeps the changes in the outcome."""
+
+    def __init__(self, workspace: Workspace, task: Task, *, allow_deletions: bool = False, dry: bool = False) -> None:
+        self.ws, self.task, self.allow_deletions, self.dry = workspace, task, allow_deletions, dry
+        self.outcome = Outcome()
+        self._scanner = Scanner(workspace.identity.device_id, workspace.clock, workspace.tools.hash_row, workspace.portable_session)
+        self._open: _Open | None = None
+
+    def scan(self, *, full: bool = False) -> Outcome:
+        """Record every change of every session that moved. `full` looks at every row whatever the cheap tests say."""
+        ws, shadow = self.ws, self.ws.shadow
+        self.task.report("scan")
+        schema = ws.db.schema()
+        fingerprints = ws.db.fingerprints()
+        known = {} if full or self._small() else shadow.fingerprints()
+        candidates = [session for session, fingerprint in fingerprints.items() if known.get(session) != fingerprint]
+        vanished = sorted(shadow.known_sessions() - fingerprints.keys())
+        deletions: list[tuple[SessionScan, list[Change]]] = []
+        for index, session in enumerate(self._parents_first(candidates)):
+            self.task.report("scan", index, len(candidates))
+            scan = self._session(session)
+            if scan is None:
+                continue
+            gone = [change for change in scan.changes if change.record.is_tombstone]
+            if gone:
+                scan.changes = [change for change in scan.changes if not change.record.is_tombstone]
+                deletions.append((scan, gone))
+            self._record(scan, None if gone or scan.withheld else fingerprints[session])
+        self._delete(vanished, deletions, fingerprints, level=schema.level)
+        self._flush()
+        if not self.dry:
+            with shadow.writing():
+                shadow.put("clock", ws.clock.last)
+                for session in self.outcome.sessions & {s for s in self.outcome.sessions if len(shadow.writers(s)) > 1}:
+                    note_divergence(ws, session)
+        return self.outcome
+
+    def _small(self) -> bool:
+        return sum(state[2] for state in self.ws.db.file_state()) <= FULL_SCAN_BYTES
+
+    def _parents_first(self, sessions: list[str]) -> list[str]:
+        order = {session: index for index, session in enumerate(self.ws.db.session_ids())}
+        return sorted(sessions, key=lambda session: order.get(session, len(order)))
+
+    def _session(self, session: str) -> SessionScan | None:
+        rows = self.ws.db.session(session)
+        if rows is None:
+            return None
+        shadow = self.ws.shadow
+        derived = len(shadow.writers(session)) > 1
+        scan = self._scanner.session(rows, shadow.rows(session), shadow.seen(session), derived_counters=derived)
+        if scan.withheld:
+            self.outcome.pending += 1
+            self.outcome.settles_in = max(self.outcome.settles_in, scan.verdict.settles_in)
+        return scan
+
+    def _record(self, scan: SessionScan, fingerprint: bytes | None) -> None:
+        if self.dry:
+            if scan.changes:
+                self.outcome.changes.append(scan)
+                self.outcome.sessions.add(scan.session_id)
+                self.outcome.rows += len(scan.changes)
+            return
+        shadow = self.ws.shadow
+        with shadow.writing():
+            shadow.drop_rows(scan.session_id, scan.forgotten)
+            shadow.put_rows(scan.session_id, scan.adopted)
+            if scan.withheld:
+                shadow.set_waiting(scan.session_id, "busy", "the last turn is not finished", scan.title)
+            elif not scan.changes and fingerprint is not None:
+                shadow.set_waiting(scan.session_id, None)
+                shadow.put_scanned(scan.session_id, fingerprint, scan.title)
+        for change in scan.changes:
+            self._add(change)
+        if scan.changes and fingerprint is not None and self._open is not None:
+            self._open.scanned.append((scan.session_id, fingerprint, scan.title))
+
+    def _add(self, change: Change) -> None:
+        record = change.record
+        if self._open is not None and self._open.writer.full and record.table in (SESSION, MESSAGE):
+            self._flush()
+        if self._open is None:
+            _, sequence = self.ws.shadow.head_of(self.ws.identity.device_id)
+            self._open = _Open(self.ws.tools.segment_writer(self.ws.identity.device_id, sequence + 1))
+        if record.table == MESSAGE and not record.is_tombstone and record.session_id not in self._open.contexts:
+            self._open.contexts.add(record.session_id)
+            record.seen = self.ws.shadow.seen(record.session_id)
+        self._open.writer.add(record)
+        self._open.rows.append((record.session_id, record.table, record.key, change.shadow))
+        self.outcome.sessions.add(record.session_id)
+        if record.is_tombstone:
+            self.outcome.tombstones += 1
+            self._open.tombs.append(record)
+        else:
+            self.outcome.rows += 1
+
+    def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, level: str) -> None:
+        """Publish deletions, unless there are so many, or the file is so different, that nobody may have meant them."""
+        shadow = self.ws.shadow
+        identity = [self.ws.db.file_state()[0][:2], level]
+        affected = len(vanished) + len(deletions)
+        total = len(shadow.known_sessions())
+        other_file = shadow.get("database") not in (None, identity)
+        suspicious = bool(affected) and (other_file or affected > max(GUARD_SESSIONS, int(total * GUARD_SHARE)))
+        if suspicious and not self.allow_deletions:
+            self.outcome.guarded = affected
+            return
+        self.outcome.vanished = vanished
+        if self.dry:
+            self.outcome.tombstones = len(vanished) + sum(len(gone) for _, gone in deletions)
+            return
+        for session in vanished:
+            self._add(self._scanner.vanished(session, shadow.seen(session), shadow.rows(session)))
+        for scan, gone in deletions:
+            for change in gone:
+                self._add(change)
+            if self._open is not None and not scan.withheld:
+                self._open.scanned.append((scan.session_id, fingerprints[scan.session_id], scan.title))
+        if shadow.get("database") != identity:
+            with shadow.writing():
+                shadow.put("database", identity)
+
+    def _flush(self) -> None:
+        """Commit the open segment, then let the shadow know: after a crash in between, the own log is read back."""
+        if self._open is None or self._open.writer.records == 0:
+            self._open = None
+            return
+        opened, self._open = self._open, None
+        identity, shadow = self.ws.identity, self.ws.shadow
+        segment = opened.writer.finish()
+        parent = self.ws.repo.local_ref(identity.ref)
+        head = {
+            "format": FORMAT,
+            "vault": identity.vault_id,
+            "device": {"id": identity.device_id, "name": identity.device_name, "platform": identity.platform},
+            "sequence": segment.sequence,
+            "segment": {"path": segment.path, "sha256": segment.sha256},
+            "previous": parent,
+            "published": self.ws.clock.wall(),
+        }
+        files = {segment.path: segment.data, **segment.blobs, "head.json": json.dumps(head, indent=1).encode()}
+        self.task.report("record", bytes_done=len(segment.data))
+        commit = self.ws.repo.commit(identity.ref, parent, files, f"segment {segment.sequence}", self.ws.clock.wall() // 1000)
+        self.outcome.bytes += sum(len(data) for data in files.values())
+        blob = next(entry.sha for entry in self.ws.repo.tree(commit, segment.path))
+        mentions = self.ws.tools.segment_reader(segment.data, segment.path, device=identity.device_id, sequence=segment.sequence).sessions()
+        with shadow.writing():
+            note_own_segment(self.ws, segment.sequence, blob, segment.path, mentions, commit)
+            by_session: dict[str, list[tuple[str, str, ShadowRow]]] = {}
+            for session, table, key, row in opened.rows:
+                if row is not None:
+                    row.sequence = segment.sequence
+                    by_session.setdefault(session, []).append((table, key, row))
+                elif table == SESSION:
+                    shadow.drop_session(session)
+                else:
+                    shadow.drop_rows(session, [(table, key)])
+            for session, rows in by_session.items():
+                shadow.put_rows(session, rows)
+            for record in opened.tombs:
+                shadow.bury(record.session_id, record.table, record.key, record.seen or {})
+            for session, fingerprint, title in opened.scanned:
+                shadow.put_scanned(session, fingerprint, title)
+                shadow.set_waiting(session, None)
+
+
+def note_own_segment(ws: Workspace, sequence: int, blob: str, path: str, mentions: dict[str, Mention], commit: str) -> None:
+    """Enter a segment of this device's own log into the shadow's index."""
+    ws.shadow.add_segment(ws.identity.device_id, sequence, blob, path, mentions, state=APPLIED)
+    info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
+    ws.shadow.put_device(ws.identity.device_id, info, commit, sequence)
+
+
+def note_divergence(ws: Workspace, session: str) -> bool:
+    """Recompute whether a session has been continued on two machines at once."""
+    found = diverged(ws.shadow.contexts(session))
+    known = set(ws.shadow.get("diverged", []))
+    if found != (session in known):
+        ws.shadow.put("diverged", sorted(known | {session} if found else known - {session}))
+    return found
+
+
+def push_own(ws: Workspace, task: Task, heads: dict[str, str]) -> bool:
+    """Bring the remote's copy of this device's branch to ours. True when something went out; only then is it success."""
+    local = ws.repo.local_ref(ws.identity.ref)
+    remote = heads.get(ws.identity.branch)
+    if local is None or local == remote:
+        if remote is not None and local is None:
+            raise _cloned(ws, remote)
+        return False
+    if remote is not None and not ws.repo.is_ancestor(remote, local):
+        raise _cloned(ws, remote)
+    confirmed = ws.repo.push(task, ws.identity.branch)
+    with ws.shadow.writing():
+        ws.shadow.put("confirmed", confirmed)
+    return True
+
+
+def _cloned(ws: Workspace, remote: str) -> SidecarError:
+    return SidecarError(
+        "identityCloned",
+        "Another machine publishes under this device's identity: this state folder was copied or restored from a backup.",
+        detail=f"{ws.identity.branch} is at {remote[:12]} on the remote",
+        remedy="Nothing was pushed. Run `opencode-sidecar link REMOTE --new-device` on this machine to give it an identity of its own.",
+    )

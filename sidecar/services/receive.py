@@ -1,0 +1,124 @@
+"""Fetch and index: what other devices published becomes entries in the shadow, verified, not yet applied."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.state import NEW
+from sidecar.domain.task import Task
+from sidecar.services.workspace import FORMAT, Workspace
+
+MAX_SEGMENT_BYTES = 96 << 20
+MAX_HEAD_BYTES = 1 << 20
+_BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
+_SEGMENT = re.compile(r"^seg/\d{6}/(\d{9})-([0-9a-f]{16})$")
+
+
+def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
+    """Fetch what moved and index it. Returns warnings: one device's damage never stops the others."""
+    wanted = {}
+    for branch, sha in heads.items():
+        found = _BRANCH.match(branch)
+        if found and found[1] != ws.identity.device_id and ws.shadow.head_of(found[1])[0] != sha:
+            wanted[branch] = sha
+    if not wanted:
+        return []
+    task.report("fetch", 0, len(wanted))
+    ws.repo.fetch(task, sorted(wanted))
+    warnings = []
+    for branch in sorted(wanted):
+        device = branch.removeprefix("sessions/")
+        head = ws.repo.local_ref(f"refs/remotes/origin/{branch}")
+        if head is None:
+            continue
+        try:
+            warnings += index_log(ws, task, device, head)
+        except SidecarError as error:
+            if error.kind not in ("segmentCorrupt", "newerFormat"):
+                raise
+            warnings.append(f"{device}: {error.message} {error.remedy}")
+            with ws.shadow.writing():
+                _, sequence = ws.shadow.head_of(device)
+                ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else None, sequence)
+    return warnings
+
+
+def index_log(ws: Workspace, task: Task, device: str, head: str) -> list[str]:
+    """Enter another device's new segments into the shadow."""
+    info = _read_head(ws, device, head)
+    before, sequence = ws.shadow.head_of(device)
+    warnings = []
+    entries = ws.repo.new_files(before, head, "seg/")
+    known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
+    for index, entry in enumerate(sorted(entries, key=lambda e: e.path)):
+        task.report("index", index, len(entries))
+        found = _SEGMENT.match(entry.path)
+        if found is None or entry.mode not in (0o100644, 0o100755):
+            warnings.append(f"{device}: unexpected file {entry.path[:80]!r} was ignored.")
+            continue
+        number = int(found[1])
+        present = ws.shadow.segment(device, number)
+        if present is not None and (device, number) not in known_problems and present[0] == entry.sha:
+            continue
+        try:
+            data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
+            reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number)
+            with ws.shadow.writing():
+                ws.shadow.add_segment(device, number, entry.sha, entry.path, reader.sessions(), state=NEW)
+            sequence = max(sequence, number)
+        except SidecarError as error:
+            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+                raise
+            warnings.append(f"{info['name']}: {error.message} ({entry.path})")
+            if present is None or (device, number) in known_problems:
+                with ws.shadow.writing():
+                    ws.shadow.add_segment(device, number, entry.sha, entry.path, {}, state=NEW, problem=error.message)
+    with ws.shadow.writing():
+        ws.shadow.put_device(device, info, head, sequence)
+    return warnings
+
+
+def _read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
+    data = ws.repo.read_file(commit, "head.json", limit=MAX_HEAD_BYTES)
+    try:
+        head = json.loads(data or b"")
+        version = head["format"]
+        if not isinstance(version, int) or not isinstance(head["sequence"], int):
+            raise TypeError
+        if version > FORMAT:
+            raise SidecarError("newerFormat", f"Device {device} writes format {version}; this program reads {FORMAT}.", remedy="Update opencode-sidecar on this machine.")
+        if head["vault"] != ws.identity.vault_id or head["device"]["id"] != device:
+            raise SidecarError("segmentCorrupt", f"The log of device {device} belongs to another vault or device.", remedy="It was ignored.")
+        known = head["device"]
+        return {
+            "name": str(known.get("name") or device)[:80],
+            "platform": str(known.get("platform") or "")[:40],
+            "published": int(head.get("published") or 0),
+            "sequence": head["sequence"],
+        }
+    except (ValueError, KeyError, TypeError):
+        raise SidecarError("segmentCorrupt", f"The head of device {device} is unreadable.", remedy="Nothing of it was used; the other devices keep syncing.") from None
+
+
+def recover_own_log(ws: Workspace) -> None:
+    """After a crash between commit and shadow: read what this device published but does not remember."""
+    commit = ws.repo.local_ref(ws.identity.ref)
+    known, _ = ws.shadow.head_of(ws.identity.device_id)
+    if commit is None or commit == known:
+        return
+    for entry in sorted(ws.repo.new_files(known, commit, "seg/"), key=lambda e: e.path):
+        found = _SEGMENT.match(entry.path)
+        if found is None:
+            continue
+        sequence = int(found[1])
+        data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
+        reader = ws.tools.segment_reader(data, entry.path, device=ws.identity.device_id, sequence=sequence)
+        mentions = reader.sessions()
+        with ws.shadow.writing():
+            # NEW: applying our own records adopts the rows that still are as published, and touches nothing else.
+            ws.shadow.add_segment(ws.identity.device_id, sequence, entry.sha, entry.path, mentions, state=NEW)
+            info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
+            ws.shadow.put_device(ws.identity.device_id, info, commit, sequence)

@@ -1,0 +1,166 @@
+"""Looking without touching: status, preview, verify."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from protocol.sync import (
+    Applied,
+    Attention,
+    Device,
+    Difference,
+    LastError,
+    PreviewResult,
+    Published,
+    SessionChange,
+    StatusResult,
+    VerifyResult,
+)
+from sidecar.domain.records import SESSION
+from sidecar.domain.state import FUTURE, NEW, PARENT_MISSING, QUARANTINED, REASONS, UNPLACED
+from sidecar.domain.task import Task
+from sidecar.services.apply import Applier, row_hashes
+from sidecar.services.cycle import waiting_counts
+from sidecar.services.publish import Publisher
+from sidecar.services.receive import fetch_others
+from sidecar.services.workspace import Workspace
+
+MAX_ATTENTION = 200
+MAX_DIFFERENCES = 1000
+
+
+class _RollBack(Exception):
+    pass
+
+
+def devices(ws: Workspace) -> list[Device]:
+    waiting: dict[str, set[int]] = {}
+    for entry in ws.shadow.waiting([NEW, FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, 6]):
+        waiting.setdefault(entry.device, set()).add(entry.sequence)
+    now = ws.clock.wall()
+    found = []
+    for device, info, _, _ in ws.shadow.devices():
+        own = device == ws.identity.device_id
+        published = info.get("published")
+        found.append(
+            Device(
+                id=device,
+                name=ws.identity.device_name if own else str(info.get("name") or device),
+                platform=str(info.get("platform") or ""),
+                last_published=published if isinstance(published, int) and published else None,
+                behind=len(waiting.get(device, ())),
+                this_device=own,
+                clock_ahead_ms=max(0, published - now) if isinstance(published, int) else 0,
+            )
+        )
+    if not any(device.this_device for device in found):
+        found.append(Device(ws.identity.device_id, ws.identity.device_name, ws.identity.platform, None, 0, True))
+    return found
+
+
+def remote_devices(ws: Workspace, task: Task) -> list[Device]:
+    """This device and every other that the remote has a log of; indexes nothing."""
+    try:
+        with ws.shadow.writing():
+            fetch_others(ws, task, ws.repo.remote_heads(task))
+            found = devices(ws)
+            raise _RollBack
+    except _RollBack:
+        return found
+
+
+def status(ws: Workspace, *, running: bool) -> StatusResult:
+    """From the shadow alone, but for the database's schema: never waits for a cycle, the network, or a lock."""
+    shadow = ws.shadow
+    error: dict[str, Any] | None = shadow.get("last_error")
+    attention = [
+        Attention(w.session, REASONS[w.state], w.detail, shadow.title(w.session), w.until or None)
+        for w in shadow.waiting([FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, 6])[:MAX_ATTENTION]
+    ]
+    attention += [Attention(session, reason, detail, title) for session, reason, detail, title in shadow.local_waiting()[:MAX_ATTENTION]]
+    attention += [Attention(session, "diverged", "continued on two machines", shadow.title(session)) for session in shadow.get("diverged", [])]
+    attention += [Attention("", "quarantined", f"{device} segment {sequence}: {why}") for device, sequence, why in shadow.problems()]
+    if shadow.get("guarded"):
+        text = f"{shadow.get('guarded')} sessions lost rows here; run `opencode-sidecar sync --allow-deletions` if that was meant"
+        attention.append(Attention("", "guard", text))
+    return StatusResult(
+        configured=True,
+        database=str(ws.db.path),
+        vault_id=ws.identity.vault_id,
+        device_id=ws.identity.device_id,
+        device_name=ws.identity.device_name,
+        remote=ws.identity.remote,
+        encryption="none",
+        devices=devices(ws),
+        sessions=shadow.count_rows(SESSION),
+        rows=shadow.count_rows(None),
+        attention=attention,
+        unsynced_tables=shadow.get("others", []),
+        last_sync=shadow.get("last_sync"),
+        last_error=LastError(error["kind"], error["message"], error["at"]) if error else None,
+        vault_bytes=ws.repo.size_bytes(),
+        database_bytes=sum(state[2] for state in ws.db.file_state()),
+        running=running,
+        **waiting_counts(ws),
+    )
+
+
+def preview(ws: Workspace, task: Task, *, allow_deletions: bool = False) -> PreviewResult:
+    """The plan of a cycle. Objects may be fetched into our own repository; the shadow is rolled back."""
+    result: list[PreviewResult] = []
+    outcome = Publisher(ws, task, allow_deletions=allow_deletions, dry=True).scan()
+    heads = ws.repo.remote_heads(task)
+    try:
+        with ws.shadow.writing():
+            warnings = fetch_others(ws, task, heads)
+            applier = Applier(ws, task, "preview", dry=True)
+            applier.run()
+            result.append(_preview_result(ws, outcome, applier, warnings))
+            raise _RollBack
+    except _RollBack:
+        ws.forget_projects()
+    return result[0]
+
+
+def _preview_result(ws: Workspace, outcome: Any, applier: Applier, warnings: list[str]) -> PreviewResult:
+    out = {scan.session_id: (scan.title, len(scan.changes)) for scan in outcome.changes}
+    changes = []
+    for session in sorted(out.keys() | applier.sessions.keys()):
+        title, rows = out.get(session, (ws.shadow.title(session), 0))
+        incoming = applier.sessions.get(session)
+        changes.append(SessionChange(session, title, "both" if incoming and session in out else incoming or "out", rows))
+    changes += [SessionChange(session, ws.shadow.title(session), "deleteOut") for session in outcome.vanished]
+    counts = waiting_counts(ws) | {"guarded": outcome.guarded, "pending": outcome.pending}
+    c = applier.counts
+    return PreviewResult(
+        cycle_id=uuid.uuid4().hex[:12],
+        up_to_date=not changes,
+        published=Published(len(out), outcome.rows, outcome.tombstones, 0),
+        applied=Applied(len(applier.sessions), c.inserted, c.updated, c.deleted),
+        sessions=changes,
+        warnings=warnings + applier.warnings,
+        **counts,
+    )
+
+
+def verify(ws: Workspace, task: Task) -> VerifyResult:
+    """Compare every row of the database with what was recorded of it."""
+    differences: list[Difference] = []
+    compared = 0
+    ws.db.schema()
+    present = ws.db.session_ids()
+    for index, session in enumerate(present):
+        task.report("verify", index, len(present))
+        rows = ws.db.session(session)
+        known = {at: row.hash for at, row in ws.shadow.rows(session).items()}
+        local = row_hashes(ws, rows) if rows is not None else {}
+        compared += len(local)
+        for at in sorted(local.keys() | known.keys()):
+            if local.get(at) != known.get(at):
+                kind = "missing" if at not in local else "extra" if at not in known else "changed"
+                differences.append(Difference(at[0], at[1], session, kind))
+    for session in sorted(ws.shadow.known_sessions() - set(present)):
+        differences.append(Difference(SESSION, session, session, "missing"))
+    waiting = sum(ws.shadow.counts().values())
+    return VerifyResult(not differences, compared, differences[:MAX_DIFFERENCES], waiting)

@@ -1,0 +1,137 @@
+"""Making a vault, joining one, and the file that says which device this is."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.task import Task
+from sidecar.services.workspace import FORMAT, VAULT_FILE, Identity
+
+if TYPE_CHECKING:
+    from sidecar.adapters.git import RemoteUrl, VaultRepo
+
+DEFAULT_BRANCH = "main"
+_MAX_VAULT_BYTES = 1 << 16
+
+
+def read_identity(path: Path) -> Identity | None:
+    """The device's identity, or None when it has none yet."""
+    try:
+        value = json.loads(path.read_bytes())
+        return Identity(
+            value["vaultId"], value["deviceId"], value["deviceName"], value["platform"], value["remote"], bool(value.get("embedded", False))
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise SidecarError(
+            "internal",
+            "The file that says which device this is cannot be read.",
+            detail=f"{path}: {type(error).__name__}",
+            remedy="Restore it from a backup, or run `opencode-sidecar link REMOTE --new-device`.",
+        ) from None
+
+
+def identity_bytes(identity: Identity) -> bytes:
+    value = {
+        "vaultId": identity.vault_id,
+        "deviceId": identity.device_id,
+        "deviceName": identity.device_name,
+        "platform": identity.platform,
+        "remote": identity.remote,
+        "embedded": identity.embedded,
+    }
+    return json.dumps(value, indent=1).encode()
+
+
+def new_identity(vault_id: str, remote: str, name: str | None, *, embedded: bool = False) -> Identity:
+    system = {"Darwin": "macos", "Windows": "windows"}.get(platform.system(), platform.system().lower() or "unknown")
+    return Identity(vault_id, uuid.uuid4().hex, (name or socket.gethostname() or "device")[:80], system, remote, embedded)
+
+
+def require_private(url: RemoteUrl, *, acknowledged: bool) -> None:
+    """Without encryption, transcripts go only where someone said that strangers cannot read."""
+    if url.kind == "file" or acknowledged:
+        return
+    raise SidecarError(
+        "remoteNotPrivate",
+        "Sessions are not encrypted yet, and nothing shows that this remote is private.",
+        detail=url.display,
+        remedy="Check that only you can read this repository, then run the command again with --acknowledge-private.",
+    )
+
+
+def make_vault(repo: VaultRepo, task: Task) -> str:
+    """Write the manifest to an empty remote. Returns the new vault's id. Raises remoteNotEmpty."""
+    task.report("connect")
+    heads = repo.remote_heads(task)
+    if heads:
+        raise SidecarError(
+            "remoteNotEmpty",
+            "The remote is not empty.",
+            detail=", ".join(sorted(heads)[:5]),
+            remedy="To join a vault that is there already, use `opencode-sidecar link`. For a new one, give an empty repository.",
+        )
+    vault_id = uuid.uuid4().hex
+    manifest = {"format": FORMAT, "vault": vault_id, "encryption": "none", "created": int(time.time() * 1000)}
+    ref = f"refs/heads/{DEFAULT_BRANCH}"
+    repo.forget_ref(ref)  # of an earlier attempt that did not get through
+    repo.commit(ref, None, {VAULT_FILE: json.dumps(manifest, indent=1).encode() + b"\n"}, "Create the vault", int(time.time()))
+    task.report("push")
+    repo.push(task, DEFAULT_BRANCH)
+    return vault_id
+
+
+def read_vault(repo: VaultRepo, task: Task) -> dict[str, Any]:
+    """The remote's manifest. Raises remoteNotVault, newerFormat."""
+    task.report("connect")
+    heads = repo.remote_heads(task)
+    branches = [name for name in (DEFAULT_BRANCH, "master") if name in heads]
+    branches += [name for name in sorted(heads) if name not in branches and not name.startswith("sessions/")]
+    for branch in branches[:8]:
+        repo.fetch(task, [branch])
+        head = repo.local_ref(f"refs/remotes/origin/{branch}")
+        data = repo.read_file(head, VAULT_FILE, limit=_MAX_VAULT_BYTES) if head else None
+        if data is not None:
+            return _check_manifest(data)
+    raise SidecarError(
+        "remoteNotVault",
+        "There is no vault in this repository." if heads else "The remote is empty.",
+        remedy="Make one with `opencode-sidecar init REMOTE` (an empty repository), or give the address that the other machine uses.",
+    )
+
+
+def _check_manifest(data: bytes) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(data)
+        version, vault = manifest["format"], manifest["vault"]
+        if not isinstance(version, int) or not isinstance(vault, str):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
+        raise SidecarError("remoteNotVault", "The vault's manifest is damaged.", detail=VAULT_FILE, remedy="Restore it from the remote's history.") from None
+    if version > FORMAT:
+        raise SidecarError(
+            "newerFormat",
+            f"The vault has format {version}, newer than the {FORMAT} that this program knows.",
+            detail=VAULT_FILE,
+            remedy="Update opencode-sidecar on this machine.",
+        )
+    if manifest.get("encryption", "none") != "none":
+        raise SidecarError("unsupported", "The vault is encrypted, which this version cannot read.", remedy="Update opencode-sidecar on this machine.")
+    return manifest
+
+
+def set_aside(state: Path, names: tuple[str, ...], rename: Callable[[Path, Path], object] = Path.rename) -> None:
+    """Keep the files of an earlier identity under another name: nothing that was recorded is deleted."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for name in names:
+        for path in state.glob(f"{name}*"):
+            rename(path, path.with_name(f"replaced-{stamp}-{path.name}"))
