@@ -10,7 +10,7 @@ EXIT_UNUSABLE = 78
 
 def main() -> int:
     """The `opencode-sidecar` command."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - a host may start us with whatever Python it finds
         sys.stderr.write("opencode-sidecar needs Python 3.11 or newer\n")
         return EXIT_UNUSABLE
     if sys.argv[1:2] == ["serve"]:

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from protocol.sync import (
     VerifyParams,
     VerifyResult,
 )
+from sidecar.domain.clock import wall_clock_ms
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.workspace import Identity
@@ -52,8 +53,9 @@ class _Running:
 class Sidecar:
     """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
+        """`wall`: Unix milliseconds; given by tests that turn the clock."""
+        self.settings, self._wall = settings, wall
         self._mutex = threading.Lock()
         self._running: _Running | None = None
 
@@ -66,9 +68,11 @@ class Sidecar:
         from sidecar.services import setup
 
         if params.encryption not in (None, "none"):
-            raise SidecarError("unsupported", f"Encryption {params.encryption!r} is not available in this version.", remedy="Use --encryption none.")
+            raise SidecarError("unsupported", f"Encryption {params.encryption!r} is not available.", remedy="Use --encryption none.")
         if params.github:
-            raise SidecarError("unsupported", "Creating a repository on GitHub is not available yet.", remedy="Create an empty private repository there and give its URL.")
+            raise SidecarError(
+                "unsupported", "Creating a repository on GitHub is not available yet.", remedy="Create an empty private repository there and give its URL."
+            )
         if params.move_to is not None:
             return self._move(params.move_to, acknowledged=params.acknowledge_private, task=task)
         with self._exclusive(task), self._ours():
@@ -169,13 +173,13 @@ class Sidecar:
             return run_cycle(ws, task, publish=publish, fetch=fetch, allow_deletions=params.allow_deletions)
 
     # --- looking --------------------------------------------------------------------------------------------------
-    def status(self, params: StatusParams, task: Task) -> StatusResult:
+    def status(self, _params: StatusParams, _task: Task) -> StatusResult:
         """What is known here; never waits for a cycle or the network."""
         from sidecar.services import report, setup
 
         if setup.read_identity(self._identity_path) is None:
             return StatusResult(configured=False, database=str(self.settings.db))
-        with self._ours(), self._workspace() as ws:
+        with self._ours(), self._workspace(remote=False) as ws:
             return report.status(ws, running=self._running is not None)
 
     def preview(self, params: CycleParams, task: Task) -> PreviewResult:
@@ -185,7 +189,7 @@ class Sidecar:
         with self._exclusive(task), self._ours(), self._workspace() as ws:
             return report.preview(ws, task, allow_deletions=params.allow_deletions)
 
-    def verify(self, params: VerifyParams, task: Task) -> VerifyResult:
+    def verify(self, _params: VerifyParams, task: Task) -> VerifyResult:
         """Compare the whole database with what was recorded."""
         from sidecar.services import report
 
@@ -261,7 +265,7 @@ class Sidecar:
             repo.close()
 
     @contextmanager
-    def _workspace(self, identity: Identity | None = None) -> Iterator[Workspace]:
+    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> Iterator[Workspace]:
         from sidecar.adapters.git import VaultRepo
         from sidecar.adapters.sqlite.opencode_db import OpencodeDb
         from sidecar.adapters.sqlite.shadow import Shadow
@@ -274,8 +278,10 @@ class Sidecar:
         db = OpencodeDb(self.settings.db)
         repo = VaultRepo.create(self.settings.own_state / "vault.git", self.settings.environ)
         try:
-            repo.set_remote(identity.remote)
-            clock = HybridClock(shadow.get("clock", 0))
+            if remote:
+                repo.clear_locks()
+                repo.set_remote(identity.remote)
+            clock = HybridClock(shadow.get("clock", 0), self._wall)
             yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, repo, clock, self._tools())
         finally:
             db.close()
@@ -354,4 +360,3 @@ class Sidecar:
                 shadow.put("last_error", {"kind": error.kind, "message": error.message, "at": int(time.time() * 1000)})
         finally:
             shadow.close()
-

@@ -27,7 +27,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    """The whole command line. Common options are understood before and after the command."""
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--json", action="store_true", help="print the result as one JSON object; progress goes to stderr")
     common.add_argument("--quiet", action="store_true", help="print nothing but errors")
     common.add_argument("-v", "--verbose", action="store_true", help="say more")
@@ -123,7 +124,12 @@ def _internal(error: Exception, args: argparse.Namespace) -> SidecarError:
     from sidecar.logs import record_incident
 
     incident = record_incident(error, _settings(args).own_state)
-    return SidecarError("internal", f"Something unexpected happened: {type(error).__name__}.", detail=incident, remedy="Nothing was half-applied. Please report it with this file.")
+    return SidecarError(
+        "internal",
+        f"Something unexpected happened: {type(error).__name__}.",
+        detail=incident,
+        remedy="Nothing was half-applied. Please report it with this file.",
+    )
 
 
 def _surrogates_survive() -> None:

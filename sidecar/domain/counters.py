@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 
 def recompute(messages: Iterable[str]) -> dict[str, float | int]:
@@ -18,8 +19,8 @@ def recompute(messages: Iterable[str]) -> dict[str, float | int]:
             continue
         if not isinstance(data, dict) or data.get("role") != "assistant":
             continue
-        tokens = data.get("tokens") if isinstance(data.get("tokens"), dict) else {}
-        cache = tokens.get("cache") if isinstance(tokens.get("cache"), dict) else {}
+        tokens = _mapping(data.get("tokens"))
+        cache = _mapping(tokens.get("cache"))
         for column, value in (
             ("cost", data.get("cost")),
             ("tokens_input", tokens.get("input")),
@@ -31,3 +32,7 @@ def recompute(messages: Iterable[str]) -> dict[str, float | int]:
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 total[column] += value
     return total
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

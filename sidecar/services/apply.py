@@ -158,7 +158,8 @@ class Applier:
         shadow, session = self.ws.shadow, group.session_id
         parent = next((r.columns.get("parent_id") for r in group.records if r.table == SESSION and r.columns), None)
         if parent and (SESSION, session) not in known and not shadow.has_session(parent) and shadow.put_dots(parent):
-            plan = Plan(state=PARENT_MISSING, detail="its parent session has not been applied")
+            unplaced = UNPLACED in shadow.states_of(parent)
+            plan = Plan(state=UNPLACED if unplaced else PARENT_MISSING, detail="its parent session has not been applied")
         else:
             plan = plan_group(group, known, tombs, self._environment())
         ops = plan.ops + self._deletes(plan, known, tombs, session)
@@ -176,9 +177,7 @@ class Applier:
             for table, found in self._schema.columns.items()
         }
         ws = self.ws
-        return Environment(
-            columns, ws.tools.hash_row, ws.localise_session, ws.tools.problem_with, ws.tools.role_of, self._load, ws.clock.wall()
-        )
+        return Environment(columns, ws.tools.hash_row, ws.localise_session, ws.tools.problem_with, ws.tools.role_of, self._load, ws.clock.wall())
 
     def _load(self, value: Any) -> Any:
         """Fetch a large value that a record only refers to."""

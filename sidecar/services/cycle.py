@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
 from protocol.sync import Applied, CycleResult, Published
 from sidecar.domain.state import FUTURE, PARENT_MISSING, QUARANTINED, UNPLACED
@@ -43,7 +44,7 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
         totals.warnings += fetch_others(ws, task, heads)
         applier = Applier(ws, task, cycle)
         try:
-            _apply(ws, task, applier, totals, state)
+            _apply(ws, task, applier, totals)
         finally:
             applier.close()
         if publish and totals.scans and ws.repo.local_ref(ws.identity.ref) != heads.get(ws.identity.branch) and not totals.pushed:
@@ -85,7 +86,7 @@ def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *,
         ws.shadow.put("guarded", outcome.guarded)
 
 
-def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals, state: list[list[int]]) -> None:
+def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None:
     applier.run()
     totals.warnings += applier.warnings
     if any(w.state == 6 for w in ws.shadow.waiting([6])):
@@ -121,7 +122,7 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
     )
 
 
-def waiting_counts(ws: Workspace) -> dict[str, int]:
+def waiting_counts(ws: Workspace) -> dict[str, Any]:
     """The counts that every result and `status` share."""
     states = ws.shadow.counts()
     return {

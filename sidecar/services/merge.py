@@ -211,4 +211,3 @@ def _plan_todo(
 
 
 __all__ = ["Environment", "Plan", "plan_group"]
-

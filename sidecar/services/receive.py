@@ -89,7 +89,9 @@ def _read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
         if not isinstance(version, int) or not isinstance(head["sequence"], int):
             raise TypeError
         if version > FORMAT:
-            raise SidecarError("newerFormat", f"Device {device} writes format {version}; this program reads {FORMAT}.", remedy="Update opencode-sidecar on this machine.")
+            raise SidecarError(
+                "newerFormat", f"Device {device} writes format {version}; this program reads {FORMAT}.", remedy="Update opencode-sidecar on this machine."
+            )
         if head["vault"] != ws.identity.vault_id or head["device"]["id"] != device:
             raise SidecarError("segmentCorrupt", f"The log of device {device} belongs to another vault or device.", remedy="It was ignored.")
         known = head["device"]
@@ -100,7 +102,9 @@ def _read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
             "sequence": head["sequence"],
         }
     except (ValueError, KeyError, TypeError):
-        raise SidecarError("segmentCorrupt", f"The head of device {device} is unreadable.", remedy="Nothing of it was used; the other devices keep syncing.") from None
+        raise SidecarError(
+            "segmentCorrupt", f"The head of device {device} is unreadable.", remedy="Nothing of it was used; the other devices keep syncing."
+        ) from None
 
 
 def recover_own_log(ws: Workspace) -> None:

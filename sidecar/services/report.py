@@ -160,7 +160,6 @@ def verify(ws: Workspace, task: Task) -> VerifyResult:
             if local.get(at) != known.get(at):
                 kind = "missing" if at not in local else "extra" if at not in known else "changed"
                 differences.append(Difference(at[0], at[1], session, kind))
-    for session in sorted(ws.shadow.known_sessions() - set(present)):
-        differences.append(Difference(SESSION, session, session, "missing"))
+    differences += [Difference(SESSION, session, session, "missing") for session in sorted(ws.shadow.known_sessions() - set(present))]
     waiting = sum(ws.shadow.counts().values())
     return VerifyResult(not differences, compared, differences[:MAX_DIFFERENCES], waiting)

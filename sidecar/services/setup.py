@@ -26,9 +26,7 @@ def read_identity(path: Path) -> Identity | None:
     """The device's identity, or None when it has none yet."""
     try:
         value = json.loads(path.read_bytes())
-        return Identity(
-            value["vaultId"], value["deviceId"], value["deviceName"], value["platform"], value["remote"], bool(value.get("embedded", False))
-        )
+        return Identity(value["vaultId"], value["deviceId"], value["deviceName"], value["platform"], value["remote"], bool(value.get("embedded", False)))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:

@@ -84,10 +84,7 @@ class Workspace:
     def projects(self) -> dict[str, LocalProject]:
         """Local projects by id, the one that a checkout says it is now before those it was once."""
         if self._projects is None:
-            found = []
-            for row in self.db.projects():
-                found.append(self._describe(row))
-            found.sort(key=lambda pair: not pair[1])
+            found = sorted((self._describe(row) for row in self.db.projects()), key=lambda pair: not pair[1])
             self._projects = {project.id: project for project, _ in found}
         return self._projects
 

@@ -7,11 +7,14 @@ import re
 from sidecar.domain.errors import SidecarError
 
 _CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
+_CREDENTIALS_REFUSED = (
+    r"authentication failed|permission denied \(|could not read (username|password)|terminal prompts disabled|access denied|403 forbidden"
+    r"|returned error: 40[13]|invalid credentials|host key verification failed|write access to repository not granted"
+)
 _RULES: tuple[tuple[str, str, str, str], ...] = (
     (r"no space left|disk quota exceeded", "diskFull", "The disk is full.", "Free some space; the next cycle goes on where this one stopped."),
     (
-        r"authentication failed|permission denied \(|could not read (username|password)|terminal prompts disabled|access denied|403 forbidden|"
-        r"returned error: 40[13]|invalid credentials|host key verification failed|write access to repository not granted",
+        _CREDENTIALS_REFUSED,
         "authFailed",
         "The remote refused the credentials.",
         "Check that `git ls-remote` works for this remote in a terminal without asking anything.",

@@ -67,6 +67,9 @@ class VaultRepo:
 
     # --- refs -----------------------------------------------------------------------------------------------------
     def set_remote(self, url: str) -> None:
+        with contextlib.suppress(OSError):
+            if f"\turl = {url}\n" in (self.path / "config").read_text(encoding="utf-8"):
+                return
         self._git.run("config", "--replace-all", "remote.origin.url", url)
 
     def remote_heads(self, task: Task) -> dict[str, str]:

@@ -56,9 +56,7 @@ class Git:
 
         kwargs: dict[str, Any] = {"istream": subprocess.PIPE} if feeds else {}
         try:
-            return GitPython(str(self.directory)).execute(
-                ["git", *arguments], as_process=True, env=self.env, universal_newlines=False, **kwargs, **new_group()
-            )
+            return GitPython(str(self.directory)).execute(["git", *arguments], as_process=True, env=self.env, universal_newlines=False, **kwargs, **new_group())
         except GitCommandNotFound:
             raise SidecarError("gitMissing", "git is not installed, or not on the PATH.", remedy="Install git 2.30 or newer.") from None
 

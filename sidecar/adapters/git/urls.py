@@ -31,7 +31,7 @@ def check_remote_url(text: str) -> RemoteUrl:
         raise _refuse("it begins with a dash")
     if any(ord(char) < 32 or ord(char) == 127 for char in url):
         raise _refuse("it holds control characters")
-    if url.startswith("/") or _DRIVE.match(url) or url.startswith("\\\\"):
+    if url.startswith(("/", "\\\\")) or _DRIVE.match(url):
         return RemoteUrl(url, url, "file")
     if "::" in url.split("/")[0]:
         raise _refuse("remote helpers such as ext:: are not allowed")

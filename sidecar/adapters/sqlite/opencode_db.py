@@ -15,6 +15,7 @@ from sidecar.adapters.sqlite.schema import Schema, read_schema
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
 from sidecar.domain.state import ProjectRow, Row, SessionRows
 
+
 def content_hash(columns: Row) -> bytes:
     """Hash of a row's values by column name. NULLs do not count, so that a new nullable column changes nothing."""
     return hashlib.blake2b(pack({name: columns[name] for name in sorted(columns) if columns[name] is not None}), digest_size=16).digest()

@@ -174,6 +174,9 @@ class Shadow:
             (state, until, detail, session, device, sequence),
         )
 
+    def states_of(self, session: str) -> set[int]:
+        return {row[0] for row in self.db.execute("SELECT DISTINCT state FROM session_segment WHERE session=?", (session,))}
+
     def has_session(self, session: str) -> bool:
         """Whether the database held this session when we last looked."""
         return self.db.execute("SELECT 1 FROM row WHERE session=? AND tbl='session'", (session,)).fetchone() is not None

@@ -148,7 +148,7 @@ class RowWriter:
             write.append((op, row))
             images.append((table, op.key, row))
         self._upsert(table, [op for op, _ in write])
-        for op, row in write:
+        for _, row in write:
             counts.inserted += row is None
             counts.updated += row is not None
         for op in ops:

@@ -1,0 +1,48 @@
+"""THE method table: the registry, `initialize`, the JSON Schema, the TypeScript types and docs/protocol.md come from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol import common, sync
+from protocol.model import Method
+
+NULL: Final = type(None)
+
+_RUN = "One cycle. A second call while one runs joins it."
+METHODS: Final[tuple[Method, ...]] = (
+    Method("initialize", "request", "toServer", common.InitializeParams, dict, doc="LSP's handshake; `capabilities.experimental.opencodeSidecar` is ours."),
+    Method("initialized", "notification", "toServer", common.NoParams, doc="The host is ready."),
+    Method("shutdown", "request", "toServer", common.NoParams, NULL, doc="Stop what runs; only `exit` is accepted afterwards."),
+    Method("exit", "notification", "toServer", common.NoParams, doc="End: status 0 after `shutdown`, else 1."),
+    Method("$/cancelRequest", "notification", "toServer", common.CancelParams, doc="Stop a request; its answer is error -32800 once it has unwound."),
+    Method("sync/init", "request", "toServer", sync.InitParams, sync.InitResult, True, True, doc="Make a new vault."),
+    Method("sync/link", "request", "toServer", sync.LinkParams, sync.LinkResult, True, True, doc="Join an existing vault; changes nothing in the database."),
+    Method("sync/run", "request", "toServer", sync.CycleParams, sync.CycleResult, True, True, True, doc=_RUN),
+    Method("sync/pull", "request", "toServer", sync.CycleParams, sync.CycleResult, True, True, True, doc="Record local changes, fetch, merge, apply."),
+    Method(
+        "sync/push",
+        "request",
+        "toServer",
+        sync.CycleParams,
+        sync.CycleResult,
+        True,
+        True,
+        True,
+        doc="Record and publish, confirmed by the remote.",
+    ),
+    Method("sync/status", "request", "toServer", sync.StatusParams, sync.StatusResult, True, False, True, doc="What is known here; never waits for a cycle."),
+    Method("sync/preview", "request", "toServer", sync.CycleParams, sync.PreviewResult, True, True, True, doc="What a cycle would do now."),
+    Method("sync/verify", "request", "toServer", sync.VerifyParams, sync.VerifyResult, True, True, True, doc="Compare the database with what was recorded."),
+    Method("$/progress", "notification", "toClient", common.ProgressParams, doc="WorkDoneProgress for a `workDoneToken` given in params."),
+    Method("window/showMessage", "notification", "toClient", common.MessageParams, doc="A toast: one when work takes long, one that says what happened."),
+    Method("window/logMessage", "notification", "toClient", common.MessageParams, doc="A line for the host's log."),
+    Method("sync/didChangeStatus", "notification", "toClient", sync.StatusChanged, doc="A cycle began, ended or failed."),
+    Method("sync/didApply", "notification", "toClient", sync.DidApply, doc="Sessions whose rows changed in the database."),
+)
+BY_NAME: Final = {method.name: method for method in METHODS}
+
+
+def served() -> list[str]:
+    """Names of the requests that a host may send."""
+    return [method.name for method in METHODS if method.direction == "toServer" and method.kind == "request"]

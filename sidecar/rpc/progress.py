@@ -1,0 +1,57 @@
+"""`$/progress` for a token that the client gave: begin, at most ten reports a second, end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sidecar.domain.task import Progress
+
+INTERVAL = 0.1
+_TITLES = {
+    "scan": "Looking for changes",
+    "settle": "Waiting for a session to go quiet",
+    "record": "Recording changes",
+    "connect": "Asking the remote",
+    "push": "Publishing",
+    "fetch": "Fetching",
+    "index": "Reading what arrived",
+    "apply": "Applying",
+    "verify": "Comparing",
+}
+
+
+class ProgressReporter:
+    """Safe from any thread. `send(value)` delivers one WorkDoneProgress value."""
+
+    def __init__(self, title: str, send: Callable[[dict[str, Any]], None], wait: Callable[[], None] = lambda: None) -> None:
+        self._send, self._wait = send, wait
+        self._lock = threading.Lock()
+        self._phase, self._last, self._ended = "", 0.0, False
+        send({"kind": "begin", "title": title, "cancellable": True})
+
+    def report(self, progress: Progress) -> None:
+        self._wait()
+        with self._lock:
+            now = time.monotonic()
+            if self._ended or (progress.phase == self._phase and now - self._last < INTERVAL):
+                return
+            self._phase, self._last = progress.phase, now
+            value: dict[str, Any] = {
+                "kind": "report",
+                "message": progress.message or _TITLES.get(progress.phase, progress.phase),
+                "phase": progress.phase,
+                "done": progress.done,
+                "total": progress.total,
+                "bytes": progress.bytes_done,
+            }
+            if progress.total:
+                value["percentage"] = min(100, progress.done * 100 // progress.total)
+            self._send(value)
+
+    def end(self, message: str) -> None:
+        with self._lock:
+            self._ended = True
+            self._send({"kind": "end", "message": message})
