@@ -23,6 +23,8 @@ class InvalidParams(SidecarError):
 
 def _strict(kind: type) -> Any:
     def hook(value: Any, _: Any) -> Any:
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
         if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
             raise TypeError(f"must be {'an integer' if kind is int else 'a boolean' if kind is bool else 'a string' if kind is str else 'a number'}")
         return value

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 MAX_HEADER_BYTES = 8 << 10
 MAX_BODY_BYTES = 64 << 20
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
 class FramingError(Exception):
@@ -32,14 +35,15 @@ class Decoder:
             self._length = None
 
     def _read_header(self) -> bool:
-        ends = [(at, size) for mark, size in ((b"\r\n\r\n", 4), (b"\n\n", 2)) if (at := self._buffer.find(mark)) >= 0]
-        if not ends:
+        while self._buffer[:1] in (b"\r", b"\n"):  # some clients end a body with a line feed
+            del self._buffer[:1]
+        end = _BLANK_LINE.search(self._buffer, 0, MAX_HEADER_BYTES + 4)
+        if end is None:
             if len(self._buffer) > MAX_HEADER_BYTES:
                 raise FramingError("a header is longer than 8 KiB")
             return False
-        at, size = min(ends)
-        header = bytes(self._buffer[:at])
-        del self._buffer[: at + size]
+        header = bytes(self._buffer[: end.start()])
+        del self._buffer[: end.end()]
         self._length = _content_length(header)
         if self._length > self._max_body:
             raise FramingError(f"a message of {self._length} bytes is over the limit of {self._max_body}")

@@ -5,7 +5,6 @@ The loop never blocks on a pipe, and nothing else in the process can write into 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
@@ -23,8 +22,10 @@ def claim_stdio() -> tuple[int, int]:
     read, write = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
-    with contextlib.suppress(OSError):
+    try:
         os.dup2(2, 1)
+    except OSError:  # stderr is closed: a stray print goes nowhere, never into the protocol
+        os.dup2(null, 1)
     os.close(null)
     for descriptor in (read, write):
         os.set_inheritable(descriptor, False)
@@ -60,9 +61,9 @@ class Reader(threading.Thread):
 class Writer(threading.Thread):
     """Writes frames in order. A newer progress report replaces a queued one of the same token; nothing else is dropped."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, on_broken: Callable[[], None] = lambda: None) -> None:
         super().__init__(name="rpc-writer", daemon=True)
-        self._descriptor = descriptor
+        self._descriptor, self._on_broken = descriptor, on_broken
         self._queue: deque[list[bytes | None]] = deque()
         self._reports: dict[str, list[bytes | None]] = {}
         self._bytes = 0
@@ -92,10 +93,10 @@ class Writer(threading.Thread):
         with self._changed:
             self._reports.pop(token, None)
 
-    def wait_for_room(self, seconds: float) -> None:
-        """For worker threads only: a host that does not read slows its producer instead of growing our memory."""
+    def wait_for_room(self, seconds: float) -> bool:
+        """For worker and reader threads only: a host that does not read slows its producer instead of growing our memory."""
         with self._changed:
-            self._changed.wait_for(lambda: self.broken or self._bytes < MAX_QUEUED_BYTES, seconds)
+            return self._changed.wait_for(lambda: self.broken or self._bytes < MAX_QUEUED_BYTES, seconds)
 
     def finish(self, seconds: float) -> None:
         """Write what is queued, for at most this long."""
@@ -122,8 +123,9 @@ class Writer(threading.Thread):
             with self._changed:
                 self._bytes -= sum(len(body) for body in batch)
                 self._changed.notify_all()
-                if self.broken:
-                    return
+            if self.broken:
+                self._on_broken()
+                return
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

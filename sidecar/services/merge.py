@@ -117,6 +117,9 @@ def _plan_session(record: Record, sequence: int, known: ShadowRows, env: Environ
     row = known.get(at)
     cells = dict(row.cells or {}) if row else {}
     columns = record.columns or {}
+    if row is None and "project_id" not in columns:
+        plan.wait(PARENT_MISSING, "the beginning of its session has not been applied")
+        return False
     winners = {name: value for name, value in columns.items() if name not in cells or _wins(record.version, cells[name])}
     local = env.localise(winners if row else columns, row is None)
     if local is None and row is None:

@@ -41,7 +41,9 @@ def add_turn(db: sqlite3.Connection, session: str, tag: str, now: int, text: str
     for message, data, at in ((user, asked, now), (answer, said, now + 1)):
         insert(db, "message", {"id": message, "session_id": session, "time_created": at, "time_updated": at, "data": json.dumps(data)})
         part = {"type": "text", "text": f"{text} {tag}"}
-        insert(db, "part", {"id": f"prt_{message}", "message_id": message, "session_id": session, "time_created": at, "time_updated": at, "data": json.dumps(part)})
+        insert(
+            db, "part", {"id": f"prt_{message}", "message_id": message, "session_id": session, "time_created": at, "time_updated": at, "data": json.dumps(part)}
+        )
     names = {row[1] for row in db.execute("PRAGMA table_info(session)")}
     if "cost" in names:
         db.execute(

@@ -133,9 +133,7 @@ def from_schema(root: Path, version: str = "1.18.33", wall: Callable[[], int] = 
     folder.mkdir(exist_ok=True)
     connection = machine.connect()
     connection.executescript((FIXTURES / f"schemas/schema-{version}.sql").read_text())
-    connection.execute(
-        "INSERT INTO project (id, worktree, time_created, time_updated, sandboxes) VALUES (?,?,1,1,'[]')", (project, str(folder))
-    )
+    connection.execute("INSERT INTO project (id, worktree, time_created, time_updated, sandboxes) VALUES (?,?,1,1,'[]')", (project, str(folder)))
     connection.close()
     return machine
 
