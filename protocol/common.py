@@ -9,12 +9,16 @@ from attrs import Factory, frozen
 
 @frozen
 class InitializationOptions:
-    """Path overrides, as the command line's: opencode's own folders, and the database."""
+    """Path overrides, as the command line's: opencode's own folders, and the database.
+
+    `protocol_version`: what the host speaks; another than ours is refused with an error that names both.
+    """
 
     data_root: str | None = None
     config_root: str | None = None
     state_root: str | None = None
     db: str | None = None
+    protocol_version: int | None = None
 
 
 @frozen
@@ -31,7 +35,39 @@ class InitializeParams:
     trace: str | None = None
     workspace_folders: list[Any] | None = None
     work_done_token: str | int | None = None
-    protocol_version: int | None = None
+
+
+@frozen
+class Experimental:
+    """Ours in the InitializeResult. `pid`: the server's; a launcher between host and server has another."""
+
+    protocol_version: int
+    methods: list[str]
+    features: list[str]
+    pid: int
+    configured: bool
+
+
+@frozen
+class ExperimentalCapabilities:
+    opencode_sidecar: Experimental
+
+
+@frozen
+class Capabilities:
+    experimental: ExperimentalCapabilities
+
+
+@frozen
+class ServerInfo:
+    name: str
+    version: str
+
+
+@frozen
+class InitializeResult:
+    capabilities: Capabilities
+    server_info: ServerInfo
 
 
 @frozen
@@ -53,6 +89,11 @@ class ProgressParams:
 
     token: str | int
     value: dict[str, Any]
+
+
+@frozen
+class TokenParams:
+    token: str | int
 
 
 @frozen

@@ -34,6 +34,10 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "wrongKey": (-31022, "The key does not fit the vault."),
     "conflict": (-31023, "Both sides changed the same thing."),
     "unsupported": (-31024, "Not available in this version."),
+    "parseError": (PARSE_ERROR, "Not JSON in UTF-8, or not a frame; the answer has id null."),
+    "invalidRequest": (INVALID_REQUEST, "Not a request that may be sent now."),
+    "methodNotFound": (METHOD_NOT_FOUND, "No such method."),
+    "notInitialized": (SERVER_NOT_INITIALIZED, "`initialize` comes first."),
     "invalidParams": (INVALID_PARAMS, "The params do not fit the method."),
     "internal": (INTERNAL_ERROR, "Something unexpected happened; see data.incidentId."),
     "cancelled": (REQUEST_CANCELLED, "The caller asked to stop."),
@@ -44,6 +48,12 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
 def code_of(kind: str) -> int:
     """The JSON-RPC error code of a kind."""
     return KINDS.get(kind, KINDS["internal"])[0]
+
+
+def protocol_error_data(code: int) -> dict[str, object]:
+    """The `data` of an error of the protocol itself, as on the wire."""
+    kind = next((kind for kind, (its_code, _) in KINDS.items() if its_code == code), "internal")
+    return {"kind": kind, "detail": "", "remedy": "See docs/protocol.md.", "retryable": False}
 
 
 @frozen

@@ -11,11 +11,25 @@ NULL: Final = type(None)
 
 _RUN = "One cycle. A second call while one runs joins it."
 METHODS: Final[tuple[Method, ...]] = (
-    Method("initialize", "request", "toServer", common.InitializeParams, dict, doc="LSP's handshake; `capabilities.experimental.opencodeSidecar` is ours."),
+    Method(
+        "initialize",
+        "request",
+        "toServer",
+        common.InitializeParams,
+        common.InitializeResult,
+        doc="LSP's handshake; `capabilities.experimental.opencodeSidecar` is ours.",
+    ),
     Method("initialized", "notification", "toServer", common.NoParams, doc="The host is ready."),
     Method("shutdown", "request", "toServer", common.NoParams, NULL, doc="Stop what runs; only `exit` is accepted afterwards."),
     Method("exit", "notification", "toServer", common.NoParams, doc="End: status 0 after `shutdown`, else 1."),
     Method("$/cancelRequest", "notification", "toServer", common.CancelParams, doc="Stop a request; its answer is error -32800 once it has unwound."),
+    Method(
+        "window/workDoneProgress/cancel",
+        "notification",
+        "toServer",
+        common.TokenParams,
+        doc="Stop the request that was given this `workDoneToken`.",
+    ),
     Method("sync/init", "request", "toServer", sync.InitParams, sync.InitResult, True, True, doc="Make a new vault."),
     Method("sync/link", "request", "toServer", sync.LinkParams, sync.LinkResult, True, True, doc="Join an existing vault; changes nothing in the database."),
     Method("sync/run", "request", "toServer", sync.CycleParams, sync.CycleResult, True, True, True, doc=_RUN),

@@ -13,6 +13,11 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - a host may start us with whatever Python it finds
         sys.stderr.write("opencode-sidecar needs Python 3.11 or newer\n")
         return EXIT_UNUSABLE
+    if sys.argv[1:] == ["--version"]:
+        from sidecar.rpc.handshake import NAME, VERSION
+
+        sys.stdout.write(f"{NAME} {VERSION}\n")
+        return 0
     if sys.argv[1:2] == ["serve"]:
         from sidecar.rpc.serve import serve
 

@@ -7,22 +7,32 @@ import logging.handlers
 import os
 import time
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 
 MAX_BYTES = 1 << 20
 BACKUPS = 3
 
 
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Also the files that follow a full one are for the user alone."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding, errors=self.errors, write_through=True)
+
+
 def configure(path: Path, level: str) -> None:
-    """Log to a file, mode 0600. pygls logs every body at INFO, so its loggers stay at WARNING."""
+    """Log to a file, mode 0600. pygls logs bodies (at INFO) and params (with errors), so its loggers stay silent."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
+    handler = _PrivateFile(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("pygls").setLevel(logging.WARNING)
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # its messages quote the reprs of coroutines
+    logging.raiseExceptions = False  # a full disk must not fill stderr
 
 
 def record_incident(error: BaseException, state: Path) -> str:

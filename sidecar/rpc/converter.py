@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_origin
 
 import cattrs
 from attrs import fields, has
+from cattrs.cols import list_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 
 from protocol.naming import camel
@@ -45,13 +47,30 @@ def make_converter() -> cattrs.Converter:
         converter.register_structure_hook(kind, _strict(kind))
     converter.register_structure_hook(str | int | None, _token)
     converter.register_structure_hook(str | int, _token)
+    converter.register_structure_hook_factory(_is_generic(list), lambda kind: _only(list, list_structure_factory(kind, converter)))
+    converter.register_structure_hook_factory(_is_generic(dict), lambda _: _only(dict, lambda value, _: value))
     converter.register_structure_hook_factory(has, lambda cls: _attrs_hook(cls, converter))
     return converter
 
 
 def _attrs_hook(cls: type, converter: cattrs.Converter) -> Any:
     names: dict[str, Any] = {field.name: override(rename=camel(field.name)) for field in fields(cls)}
-    return make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **names)
+    return _only(dict, make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **names))
+
+
+def _is_generic(kind: type) -> Callable[[Any], bool]:
+    return lambda cls: cls is kind or get_origin(cls) is kind
+
+
+def _only(kind: type, hook: Any) -> Any:
+    """cattrs iterates over whatever it can: a string is no list, a list of pairs no object."""
+
+    def strict(value: Any, cls: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(f"must be {'an array' if kind is list else 'an object'}")
+        return hook(value, cls)
+
+    return strict
 
 
 def structure(converter: cattrs.Converter, params: Any, cls: type) -> Any:

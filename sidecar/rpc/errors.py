@@ -22,8 +22,6 @@ def to_response_error(error: BaseException) -> dict[str, Any]:
         issues = error.issues if isinstance(error, InvalidParams) else None
         data = ErrorData(error.kind, error.detail, error.remedy, error.retryable, issues)
         return {"code": code_of(error.kind), "message": error.message, "data": _lean(data)}
-    if isinstance(error, JsonRpcException):
-        return {"code": error.code or INTERNAL_ERROR, "message": str(error.message), "data": error.data}
     incident = uuid.uuid4().hex[:12]
     log.error("incident %s", incident, exc_info=error)
     data = ErrorData("internal", "", "Nothing was half-applied. The log has the details under this incident id.", incident_id=incident)

@@ -35,7 +35,7 @@ class Decoder:
             self._length = None
 
     def _read_header(self) -> bool:
-        while self._buffer[:1] in (b"\r", b"\n"):  # some clients end a body with a line feed
+        while self._buffer.startswith((b"\r", b"\n")):  # some clients end a body with a line feed
             del self._buffer[:1]
         end = _BLANK_LINE.search(self._buffer, 0, MAX_HEADER_BYTES + 4)
         if end is None:

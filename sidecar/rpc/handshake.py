@@ -12,7 +12,7 @@ VERSION = "0.1.0"
 PROTOCOL_VERSION = 1
 METHODS = ["initialize", "shutdown", "sync/init", "sync/link", "sync/run", "sync/pull", "sync/push", "sync/status", "sync/preview", "sync/verify"]
 FEATURES = ["cancel", "progress", "sessions"]
-OPTIONS = {"dataRoot", "configRoot", "stateRoot", "db"}
+OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 
 def problem_with(params: object) -> list[str]:
@@ -23,8 +23,8 @@ def problem_with(params: object) -> list[str]:
         return ["params must be an object @ $"]
     issues = []
     host = params.get("processId")
-    if host is not None and (not isinstance(host, int) or isinstance(host, bool)):
-        issues.append("must be an integer or null @ $.processId")
+    if host is not None and not (_is(host, int) and 0 < host < 1 << 31):
+        issues.append("must be the id of a process, or null @ $.processId")
     options = params.get("initializationOptions")
     if options is None:
         return issues
@@ -33,24 +33,38 @@ def problem_with(params: object) -> list[str]:
     for name, value in options.items():
         if name not in OPTIONS:
             issues.append(f"unknown member @ $.initializationOptions.{name}")
-        elif value is not None and not isinstance(value, str):
-            issues.append(f"must be a string @ $.initializationOptions.{name}")
+        elif value is not None and not _is(value, OPTIONS[name]):
+            issues.append(f"must be {'a string' if OPTIONS[name] is str else 'an integer'} @ $.initializationOptions.{name}")
     return issues
 
 
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def wrong_version(params: object) -> int | None:
-    """The protocol version that the host insists on, when it is another."""
-    wanted = params.get("protocolVersion") if isinstance(params, dict) else None
-    return wanted if isinstance(wanted, int) and wanted != PROTOCOL_VERSION else None
+    """The protocol version that the host speaks, when it is another. Also understood outside `initializationOptions`."""
+    given = params if isinstance(params, dict) else {}
+    wanted = (given.get("initializationOptions") or {}).get("protocolVersion") or given.get("protocolVersion")
+    return wanted if _is(wanted, int) and wanted != PROTOCOL_VERSION else None
 
 
-def result(state_root: str) -> dict[str, object]:
+def state_root(override: object) -> str:
+    """opencode's state folder by the rules of sidecar.settings, whose import would cost as much as all of this stage."""
+    if override:
+        return os.path.abspath(os.path.expanduser(str(override)))
+    xdg = os.environ.get("XDG_STATE_HOME", "")
+    home = os.environ.get("HOME") or os.environ.get("USERPROFILE") or os.path.expanduser("~")
+    return os.path.join(xdg if os.path.isabs(xdg) else os.path.join(home, ".local", "state"), "opencode")
+
+
+def result(state: str) -> dict[str, object]:
     """The InitializeResult. `pid`: ours; a launcher between host and server may have another."""
     experimental = {
         "protocolVersion": PROTOCOL_VERSION,
         "methods": METHODS,
         "features": FEATURES,
         "pid": os.getpid(),
-        "configured": os.path.isfile(os.path.join(state_root, "opencode-sidecar", "device.json")),
+        "configured": os.path.isfile(os.path.join(state, "opencode-sidecar", "device.json")),
     }
     return {"capabilities": {"experimental": {"opencodeSidecar": experimental}}, "serverInfo": {"name": NAME, "version": VERSION}}

@@ -24,34 +24,42 @@ _TITLES = {
 
 
 class ProgressReporter:
-    """Safe from any thread. `send(value)` delivers one WorkDoneProgress value."""
+    """Safe from any thread. `send(value)` delivers one WorkDoneProgress value; `wait()` may hold back a worker.
 
-    def __init__(self, title: str, send: Callable[[dict[str, Any]], None], wait: Callable[[], None] = lambda: None) -> None:
+    `percentage` is that of the phase, and starts again with the next one.
+    """
+
+    def __init__(self, title: str, send: Callable[[dict[str, Any]], None], wait: Callable[[], object] = lambda: None) -> None:
         self._send, self._wait = send, wait
         self._lock = threading.Lock()
-        self._phase, self._last, self._ended = "", 0.0, False
-        send({"kind": "begin", "title": title, "cancellable": True})
+        self._last, self._ended = 0.0, False
+        send({"kind": "begin", "title": title, "cancellable": True, "percentage": 0})
 
     def report(self, progress: Progress) -> None:
-        self._wait()
         with self._lock:
             now = time.monotonic()
-            if self._ended or (progress.phase == self._phase and now - self._last < INTERVAL):
+            if self._ended or now - self._last < INTERVAL:
                 return
-            self._phase, self._last = progress.phase, now
-            value: dict[str, Any] = {
-                "kind": "report",
-                "message": progress.message or _TITLES.get(progress.phase, progress.phase),
-                "phase": progress.phase,
-                "done": progress.done,
-                "total": progress.total,
-                "bytes": progress.bytes_done,
-            }
-            if progress.total:
-                value["percentage"] = min(100, progress.done * 100 // progress.total)
-            self._send(value)
+            self._last = now
+            self._send(_value(progress))
+        self._wait()
 
     def end(self, message: str) -> None:
         with self._lock:
-            self._ended = True
-            self._send({"kind": "end", "message": message})
+            if not self._ended:
+                self._ended = True
+                self._send({"kind": "end", "message": message})
+
+
+def _value(progress: Progress) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "kind": "report",
+        "message": progress.message or _TITLES.get(progress.phase, progress.phase),
+        "phase": progress.phase,
+        "done": progress.done,
+        "total": progress.total,
+        "bytes": progress.bytes_done,
+    }
+    if progress.total:
+        value["percentage"] = max(0, min(100, progress.done * 100 // progress.total))
+    return value

@@ -1,11 +1,10 @@
-"""The second stage: pygls, the registry, the loop, and a clean end."""
+"""The second stage: pygls, the registry, the loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from sidecar.rpc.stdio import Writer
 if TYPE_CHECKING:
     from sidecar.app import Sidecar
 
-GRACE_SECONDS = 2.5
+WARM_UP_AFTER = 1.0
 
 
 class SidecarServer(JsonRPCServer):
@@ -28,53 +27,43 @@ class SidecarServer(JsonRPCServer):
 
     protocol: SidecarProtocol
 
-    def __init__(self, sidecar: Callable[[], Sidecar], writer: Writer) -> None:
+    def __init__(self, sidecar: Callable[[], Sidecar], writer: Writer, on_exit: Callable[[int], None] = lambda _: None) -> None:
         super().__init__(SidecarProtocol, make_converter)
         self.protocol.out = writer
-        self.protocol.on_exit = lambda: self.end(0 if self.protocol.state == "shutdown" else 1)
+        self.protocol.on_exit = lambda: on_exit(0 if self.protocol.state == "shutdown" else 1)
         self.registry = Registry(self.protocol, self.feature, sidecar)
         self.registry.register_all()
-        self._ended: asyncio.Future[int] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def end(self, code: int) -> None:
-        """Stop serving. From any thread."""
-        if self._loop is None:
-            os._exit(code)
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._set_end, code)
-
-    def _set_end(self, code: int) -> None:
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(code)
+        self._loop = asyncio.new_event_loop()
 
     def deliver(self, message: Any) -> None:
-        """From the reader thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self.protocol.receive, message)
+        """From the reader thread, or before `serve`."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.protocol.receive, message)
 
-    def serve(self, backlog: Callable[[Callable[[Any], None]], None]) -> int:
-        """Run until the end. `backlog(deliver)` hands over what arrived before, then delivers directly."""
+    def serve(self) -> None:
+        """Run the loop for ever; the process ends by its connection."""
+        gc.freeze()
+        gc.enable()
+        self._loop.call_later(WARM_UP_AFTER, lambda: self._loop.run_in_executor(None, _warm_up))
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
 
-        async def run() -> int:
-            self._loop = asyncio.get_running_loop()
-            self._ended = self._loop.create_future()
-            gc.freeze()
-            gc.enable()
-            backlog(self.deliver)
-            return await self._ended
-
-        loop = asyncio.new_event_loop()
-        code = loop.run_until_complete(run())
-        self._unwind()
-        return code
-
-    def _unwind(self) -> None:
-        """Cancel what runs and give it a moment: its git children end with it."""
-        deadline = time.monotonic() + GRACE_SECONDS
+    def unwind(self, seconds: float) -> None:
+        """Cancel what runs and give it a moment; its git children end with it. From any thread but the loop's."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.protocol.cancel_all)
         for task in list(self.protocol.tasks.values()):
-            task.cancel()
+            task.cancel()  # at once, should the loop be busy
         self.registry.stop(deadline)
-        if self.protocol.out is not None:
-            self.protocol.out.finish(max(0.2, min(1.0, deadline - time.monotonic())))
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """pygls would log it once more, with what it says."""
+
+
+def _warm_up() -> None:
+    """What the first cycle needs, imported while nobody waits."""
+    with contextlib.suppress(ImportError):
+        import sidecar.adapters.git
+        import sidecar.services.cycle
+        import sidecar.services.report  # noqa: F401

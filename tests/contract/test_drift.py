@@ -1,0 +1,52 @@
+"""One definition of the protocol; everything else is generated from it or equal to it."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pygls
+from pygls.protocol.json_rpc import JsonRPCProtocol
+
+import protocol
+from protocol import codegen
+from protocol.errors import KINDS
+from protocol.methods import METHODS, served
+from protocol.naming import camel, snake
+from sidecar.rpc import handshake
+from sidecar.rpc.protocol import PRIVATE_NAMES
+
+
+def test_generated_files_are_fresh() -> None:
+    for path, text in codegen.outputs().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run python -m protocol.codegen"
+
+
+def test_the_first_answer_lists_what_is_served() -> None:
+    assert served() == handshake.METHODS
+    assert handshake.PROTOCOL_VERSION == protocol.PROTOCOL_VERSION
+    assert handshake.VERSION == protocol.VERSION
+
+
+def test_the_version_is_written_once_for_people_and_once_for_programs() -> None:
+    project = tomllib.loads((codegen.ROOT / "pyproject.toml").read_text())
+    assert project["project"]["version"] == protocol.VERSION
+
+
+def test_what_we_use_of_pygls_without_its_promise_is_there() -> None:
+    assert pygls.__file__
+    instance = JsonRPCProtocol(None, None)  # type: ignore[arg-type]
+    for name in PRIVATE_NAMES:
+        assert hasattr(instance, name), name
+
+
+def test_error_codes_are_distinct_and_outside_reserved_blocks() -> None:
+    codes = [code for code, _ in KINDS.values()]
+    assert len(set(codes)) == len(codes)
+    ours = [code for kind, (code, _) in KINDS.items() if kind not in ("invalidParams", "internal", "cancelled")]
+    assert all(-31999 <= code <= -31000 for code in ours)
+
+
+def test_names_survive_the_round_trip() -> None:
+    for method in METHODS:
+        for field in getattr(method.params, "__attrs_attrs__", ()):
+            assert snake(camel(field.name)) == field.name
