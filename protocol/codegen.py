@@ -16,7 +16,7 @@ from typing import Any
 from attrs import NOTHING, fields, has
 
 from protocol import PROTOCOL_VERSION, VERSION
-from protocol.errors import KINDS
+from protocol.errors import KINDS, ErrorData
 from protocol.methods import METHODS, NULL
 from protocol.naming import camel
 
@@ -41,6 +41,7 @@ def classes() -> list[type]:
     for method in METHODS:
         visit(method.params)
         visit(method.result)
+    visit(ErrorData)
     return found
 
 
@@ -144,7 +145,20 @@ def typescript() -> str:
 
 
 def markdown() -> str:
-    lines = ["# Protocol reference", "", f"> {NOTICE}", "", f"Version {VERSION}, protocol {PROTOCOL_VERSION}.", "", *_PREFACE, "", "## Methods", ""]
+    lines = [
+        "# Protocol reference",
+        "",
+        f"> {NOTICE}",
+        "",
+        f"Version {VERSION}, protocol {PROTOCOL_VERSION}.",
+        "",
+        *_PREFACE,
+        "",
+        *_RULES,
+        "",
+        "## Methods",
+        "",
+    ]
     lines += ["| method | kind | direction | params | result | cancellable | progress | |", "|---|---|---|---|---|---|---|---|"]
     for method in METHODS:
         result = f"`{_ts(method.result)}`" if method.kind == "request" else ""
@@ -184,6 +198,42 @@ _PREFACE = (
     "Messages over 64 MiB end the stream. `$/cancelRequest` is answered with -32800 once the work has unwound. Give `workDoneToken` in",
     "params to receive `$/progress`: begin, at most ten reports a second (with `phase`, `done`, `total`, `bytes`), end, all before the",
     "answer. The sidecar ends when its standard input closes or the process `processId` of `initialize` is gone.",
+)
+
+
+_RULES = (
+    "## Life of a connection",
+    "",
+    "- `initialize` is answered within a few interpreter starts; what is sent after it waits until the rest is loaded. Give `processId`: the",
+    "  sidecar ends within seconds of that process, also when something else keeps the pipe open. `initializationOptions` overrides the folders",
+    "  and may name the `protocolVersion` of the host; another than ours is refused with the kind `unsupported` and a message naming both.",
+    "- `shutdown` cancels what runs and is answered after everything else was. `exit`, the end of standard input, SIGTERM and the death of the",
+    "  host cancel what runs, wait two seconds at most, kill what is left of our children, and end the process.",
+    "- Exit status: 0 after `shutdown` and `exit`; 1 for every other end; 2 for wrong usage; 78 when a restart is pointless (Python too old,",
+    "  incomplete installation).",
+    "- Standard output carries the protocol only. Logs go to `<state root>/opencode-sidecar/logs/sidecar.log` (`--log-file`, `--log-level`), never",
+    "  with the bodies of messages; standard error carries one-line fatal errors.",
+    "",
+    "## Concurrency and cancellation",
+    "",
+    "- Methods that read or write sessions take turns; `sync/run` joins a `sync/run` that is under way; `sync/status` never waits for any of them.",
+    "- Cancel a request by `$/cancelRequest`, or by `window/workDoneProgress/cancel` with its token. The error (-32800, kind `cancelled`) comes once",
+    "  the work has stopped at a safe point. Work that was complete before it saw the cancellation is answered with its result.",
+    "- An id may be used again once it was answered. A request with an id that is in use is refused with id null.",
+    "- A host that does not read slows us down; it never loses anything but progress reports that a newer one replaced.",
+    "",
+    "## Telling the user",
+    "",
+    "- `sync/init`, `link`, `run`, `pull` and `push` send `sync/didChangeStatus` at the start and at the end, a `window/logMessage` with the outcome,",
+    "  and the same text as `window/showMessage` when it is worth a toast: after half a second of work, when something changed, when something needs",
+    "  the user, and on errors. A cycle with nothing to do shows none. All of it, and `sync/didApply`, precedes the answer.",
+    "- `percentage` in reports of `$/progress` is that of the current `phase`.",
+    "",
+    "## Errors of a message",
+    "",
+    "`data` is `{kind, detail, remedy, retryable}`, with `issues` (what is wrong and its path, `$.remote`) for `invalidParams` and `incidentId` (names the",
+    "entry in the log) for `internal`. What is not JSON in UTF-8 is answered with -32700, what is not a request with -32600, both with id null; there are",
+    "no batches. A header that cannot be read, or a message over the limit, loses the stream: the error is sent and the process ends.",
 )
 
 

@@ -23,16 +23,17 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 
 
 def configure(path: Path, level: str) -> None:
-    """Log to a file, mode 0600. pygls logs bodies (at INFO) and params (with errors), so its loggers stay silent."""
+    """Log to a file, mode 0600. Raises OSError when it cannot be opened; nothing is logged anywhere then."""
+    root = logging.getLogger()
+    root.handlers[:] = [logging.NullHandler()]
+    root.setLevel(level.upper())
+    for chatty in ("pygls", "asyncio"):  # they log bodies, params and reprs of what they run
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    logging.raiseExceptions = False  # a full disk must not fill stderr
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handler = _PrivateFile(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    logging.getLogger("pygls").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # its messages quote the reprs of coroutines
-    logging.raiseExceptions = False  # a full disk must not fill stderr
 
 
 def record_incident(error: BaseException, state: Path) -> str:
@@ -40,7 +41,7 @@ def record_incident(error: BaseException, state: Path) -> str:
     try:
         folder = state / "logs"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / f"incident-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        path = folder / f"incident-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}.txt"
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(traceback.format_exception(error)))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sidecar.domain.errors import Cancelled
 from sidecar.domain.task import Task
 from sidecar.rpc.cancel import Workers
 from sidecar.rpc.errors import as_exception
@@ -39,7 +40,11 @@ class Registry:
         for name, use_case in _LOOKS.items():
             self.register(name, self._use_case(use_case), exclusive=True)
         self.register("sync/status", self._use_case("status"), quick=True)
-        self._feature("shutdown")(self._shutdown)
+
+        async def shutdown(_params: Any) -> None:
+            await self._stop_everything()
+
+        self._feature("shutdown")(shutdown)
 
     def _use_case(self, name: str) -> Work:
         return lambda params, task: getattr(self._sidecar(), name)(params, task)
@@ -57,6 +62,8 @@ class Registry:
                 if not exclusive:
                     return await workers.offload(lambda: self._perform(name, work, params, task, announce=announce), task)
                 return await self._in_turn(name, work, params, task, announce=announce)
+            except asyncio.CancelledError:  # while it waited for its turn
+                raise as_exception(Cancelled()) from None
             except BaseException as error:  # noqa: BLE001 - whatever a handler raises, the request is answered
                 raise as_exception(error) from None
 
@@ -89,7 +96,7 @@ class Registry:
         while self.protocol.out is not None and not self.protocol.out.wait_for_room(0.1):
             task.check()
 
-    async def _shutdown(self, _params: Any) -> None:
+    async def _stop_everything(self) -> None:
         self.protocol.state = "shutdown"
         mine = current_task.get()
         deadline = time.monotonic() + SHUTDOWN_SECONDS

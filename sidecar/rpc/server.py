@@ -19,8 +19,6 @@ from sidecar.rpc.stdio import Writer
 if TYPE_CHECKING:
     from sidecar.app import Sidecar
 
-WARM_UP_AFTER = 1.0
-
 
 class SidecarServer(JsonRPCServer):
     """Serves messages that somebody else reads."""
@@ -44,7 +42,6 @@ class SidecarServer(JsonRPCServer):
         """Run the loop for ever; the process ends by its connection."""
         gc.freeze()
         gc.enable()
-        self._loop.call_later(WARM_UP_AFTER, lambda: self._loop.run_in_executor(None, _warm_up))
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
@@ -59,11 +56,3 @@ class SidecarServer(JsonRPCServer):
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """pygls would log it once more, with what it says."""
-
-
-def _warm_up() -> None:
-    """What the first cycle needs, imported while nobody waits."""
-    with contextlib.suppress(ImportError):
-        import sidecar.adapters.git
-        import sidecar.services.cycle
-        import sidecar.services.report  # noqa: F401

@@ -157,7 +157,7 @@ class Applier:
     def _merge(self, group: Group, known: ShadowRows, tombs: dict[tuple[str, str], dict[str, int]]) -> None:
         shadow, session = self.ws.shadow, group.session_id
         parent = next((r.columns.get("parent_id") for r in group.records if r.table == SESSION and r.columns), None)
-        if parent and (SESSION, session) not in known and not shadow.has_session(parent) and shadow.put_dots(parent):
+        if parent and (SESSION, session) not in known and not shadow.has_session(parent) and parent not in self.sessions and shadow.put_dots(parent):
             unplaced = UNPLACED in shadow.states_of(parent)
             plan = Plan(state=UNPLACED if unplaced else PARENT_MISSING, detail="its parent session has not been applied")
         else:
@@ -261,6 +261,10 @@ class Applier:
             self._writer = self.ws.tools.row_writer(self._schema)
         done = self._writer.write(ops, self.task, lambda chunk, images: self._journal(session, chunk, images), lambda chunk: self._note(session, chunk))
         self.counts.add(done)
+        if self._writer.unknown_rows:
+            self._writer.unknown_rows = False
+            with self.ws.shadow.writing():
+                self.ws.shadow.forget_scan(session)
         if done.total:
             self.sessions[session] = change
 

@@ -12,7 +12,7 @@ from sidecar.domain.state import FUTURE, PARENT_MISSING, QUARANTINED, UNPLACED
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier, recover_journal
 from sidecar.services.publish import Outcome, Publisher, push_own
-from sidecar.services.receive import fetch_others, recover_own_log
+from sidecar.services.receive import fetch_others, recover_logs
 from sidecar.services.workspace import Workspace
 
 MAX_SETTLE_SECONDS = 5.0
@@ -56,15 +56,14 @@ def _recover(ws: Workspace, task: Task, cycle: str) -> bool:
     """Finish what a crash interrupted. True when there was something."""
     pending = bool(ws.shadow.journal_open())
     recover_journal(ws)
-    recover_own_log(ws)
-    if any(w.device == ws.identity.device_id for w in ws.shadow.waiting([1])):
-        pending = True
-        applier = Applier(ws, task, cycle)
-        try:
-            applier.run(device=ws.identity.device_id)
-        finally:
-            applier.close()
-    return pending
+    if not recover_logs(ws, task):
+        return pending
+    applier = Applier(ws, task, cycle)
+    try:
+        applier.run()
+    finally:
+        applier.close()
+    return True
 
 
 def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool) -> None:

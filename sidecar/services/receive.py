@@ -107,22 +107,24 @@ def _read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
         ) from None
 
 
-def recover_own_log(ws: Workspace) -> None:
-    """After a crash between commit and shadow: read what this device published but does not remember."""
+def recover_logs(ws: Workspace, task: Task) -> bool:
+    """Index what this device published but does not remember: after a crash between commit and shadow, or a lost shadow.
+
+    A shadow that remembers nothing at all forgot the other devices' logs too; those that were fetched are indexed again, so
+    that rows which came from there are not taken for this device's own. True when there was something.
+    """
     commit = ws.repo.local_ref(ws.identity.ref)
     known, _ = ws.shadow.head_of(ws.identity.device_id)
     if commit is None or commit == known:
-        return
-    for entry in sorted(ws.repo.new_files(known, commit, "seg/"), key=lambda e: e.path):
-        found = _SEGMENT.match(entry.path)
-        if found is None:
-            continue
-        sequence = int(found[1])
-        data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
-        reader = ws.tools.segment_reader(data, entry.path, device=ws.identity.device_id, sequence=sequence)
-        mentions = reader.sessions()
-        with ws.shadow.writing():
-            # NEW: applying our own records adopts the rows that still are as published, and touches nothing else.
-            ws.shadow.add_segment(ws.identity.device_id, sequence, entry.sha, entry.path, mentions, state=NEW)
-            info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
-            ws.shadow.put_device(ws.identity.device_id, info, commit, sequence)
+        return False
+    index_log(ws, task, ws.identity.device_id, commit)
+    if known is None:
+        for ref, head in ws.repo.refs("refs/remotes/origin/sessions/").items():
+            device = ref.rpartition("/")[2]
+            if device != ws.identity.device_id and _BRANCH.match(f"sessions/{device}"):
+                try:
+                    index_log(ws, task, device, head)
+                except SidecarError as error:
+                    if error.kind not in ("segmentCorrupt", "newerFormat"):
+                        raise
+    return True

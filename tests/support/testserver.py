@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, frozen
 
 from sidecar.domain.task import Task
-from sidecar.rpc import serve, server
+from sidecar.rpc import serve
+
+if TYPE_CHECKING:
+    from sidecar.app import Sidecar
+    from sidecar.rpc.server import SidecarServer
 
 
 @frozen
@@ -61,24 +66,40 @@ def noise(_params: AnyParams, _task: Task) -> Any:
     return {"status": child.returncode}
 
 
+def child(params: AnyParams, task: Task) -> Any:
+    """A child in a session of its own that ignores SIGTERM, and a worker that does not unwind; its pid goes into the file `text`."""
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdin=subprocess.DEVNULL)
+    with open(params.text, "w", encoding="utf-8") as file:
+        file.write(str(process.pid))
+    process.wait()
+    return {}
+
+
 def flood(params: AnyParams, task: Task) -> Any:
     for index in range(params.count):
         task.report("flood", index, params.count)
     return {"done": params.count}
 
 
+class TestConnection(serve.Connection):
+    """The real connection, whose server has more methods."""
+
+    __test__ = False
+
+    def build(self, sidecar: Callable[[], Sidecar]) -> SidecarServer:
+        server = super().build(sidecar)
+        for name, work in (("echo", echo), ("sleep", sleep), ("fail", fail), ("strange", strange), ("noise", noise), ("flood", flood), ("child", child)):
+            server.protocol.params_types[f"test/{name}"] = AnyParams
+            server.registry.register(f"test/{name}", work)
+        server.protocol.params_types["test/turn"] = AnyParams
+        server.registry.register("test/turn", sleep, exclusive=True)
+        return server
+
+
 def main() -> int:
-    original = server.SidecarServer
-
-    class TestServer(original):  # type: ignore[misc, valid-type]
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            for name, work in (("echo", echo), ("sleep", sleep), ("fail", fail), ("strange", strange), ("noise", noise), ("flood", flood)):
-                self.protocol.params_types[f"test/{name}"] = AnyParams
-                self.registry.register(f"test/{name}", work)
-
-    server.SidecarServer = TestServer
-    return serve.serve(sys.argv[1:])
+    serve.Connection = TestConnection  # type: ignore[misc]
+    return serve.serve([argument for argument in sys.argv[1:] if argument != "serve"])
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ export const VERSION = "0.1.0";
 
 /**
  * Path overrides, as the command line's: opencode's own folders, and the database.
+ *
+ * `protocol_version`: what the host speaks; another than ours is refused with an error that names both.
  */
 export interface InitializationOptions {
   dataRoot?: string | null;
   configRoot?: string | null;
   stateRoot?: string | null;
   db?: string | null;
+  protocolVersion?: number | null;
 }
 
 /**
@@ -27,7 +30,35 @@ export interface InitializeParams {
   trace?: string | null;
   workspaceFolders?: Array<unknown> | null;
   workDoneToken?: string | number | null;
-  protocolVersion?: number | null;
+}
+
+/**
+ * Ours in the InitializeResult. `pid`: the server's; a launcher between host and server has another.
+ */
+export interface Experimental {
+  protocolVersion: number;
+  methods: Array<string>;
+  features: Array<string>;
+  pid: number;
+  configured: boolean;
+}
+
+export interface ExperimentalCapabilities {
+  opencodeSidecar: Experimental;
+}
+
+export interface Capabilities {
+  experimental: ExperimentalCapabilities;
+}
+
+export interface ServerInfo {
+  name: string;
+  version: string;
+}
+
+export interface InitializeResult {
+  capabilities: Capabilities;
+  serverInfo: ServerInfo;
 }
 
 /**
@@ -38,6 +69,10 @@ export interface NoParams {
 
 export interface CancelParams {
   id: string | number;
+}
+
+export interface TokenParams {
+  token: string | number;
 }
 
 /**
@@ -267,8 +302,20 @@ export interface DidApply {
   sessionIds: Array<string>;
 }
 
+/**
+ * The `data` member of every error. Hosts branch on `kind`, never on the message.
+ */
+export interface ErrorData {
+  kind: string;
+  detail: string;
+  remedy: string;
+  retryable: boolean;
+  issues: Array<string> | null;
+  incidentId: string | null;
+}
+
 export interface Requests {
-  "initialize": { params: InitializeParams; result: Record<string, unknown> };
+  "initialize": { params: InitializeParams; result: InitializeResult };
   "shutdown": { params: NoParams; result: null };
   "sync/init": { params: InitParams; result: InitResult };
   "sync/link": { params: LinkParams; result: LinkResult };
@@ -315,6 +362,10 @@ export const ErrorCodes = {
   wrongKey: -31022,
   conflict: -31023,
   unsupported: -31024,
+  parseError: -32700,
+  invalidRequest: -32600,
+  methodNotFound: -32601,
+  notInitialized: -32002,
   invalidParams: -32602,
   internal: -32603,
   cancelled: -32800,

@@ -1,44 +1,109 @@
-"""What git printed, as a kind of error with a remedy. No URL with credentials gets through."""
+"""What git printed, as a kind of error with a remedy. No credentials get through."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from sidecar.domain.errors import SidecarError
 
-_CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
-_CREDENTIALS_REFUSED = (
-    r"authentication failed|permission denied \(|could not read (username|password)|terminal prompts disabled|access denied|403 forbidden"
-    r"|returned error: 40[13]|invalid credentials|host key verification failed|write access to repository not granted"
-)
-_RULES: tuple[tuple[str, str, str, str], ...] = (
-    (r"no space left|disk quota exceeded", "diskFull", "The disk is full.", "Free some space; the next cycle goes on where this one stopped."),
-    (
-        _CREDENTIALS_REFUSED,
+MINIMUM = (2, 31)
+_USERINFO = re.compile(r"(\w+://)[^/\s'\"]*@")
+_SECRET_PARAMETER = re.compile(r"([?&;][\w-]*(?:token|key|secret|password|auth)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
+_HEADER = re.compile(r"(authorization:\s*\w+\s+)\S+", re.IGNORECASE)
+_NOISE = re.compile(r"^(hint:|warning: redirecting|\s*$|(remote: )?(Enumerating|Counting|Compressing|Receiving|Writing|Resolving|Total|Delta))")
+_MAX_DETAIL = 600
+_TRY_LS_REMOTE = "Check that `git ls-remote` works for this remote in a terminal without asking anything."
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    pattern: str
+    kind: str
+    message: str
+    remedy: str
+    network_only: bool = True
+    detail: str | None = None
+
+
+# The first that matches wins: git's last line is often a general one ("Could not read from remote repository").
+_RULES = (
+    _Rule(
+        r"no space left on device|disk quota exceeded|not enough space|disk full",
+        "diskFull",
+        "The disk is full.",
+        "Free some space; the next cycle goes on where this one stopped.",
+        network_only=False,
+    ),
+    _Rule(
+        r"host key verification failed|remote host identification has changed",
+        "authFailed",
+        "The remote's ssh host key is not known, or has changed.",
+        "Connect once with `ssh` in a terminal and accept the key if it is the right one.",
+    ),
+    _Rule(
+        r"authentication failed|permission denied \(|permission denied, please try again|could not read (username|password)|terminal prompts disabled"
+        r"|access denied|403 forbidden|returned error: 40[137]|invalid (credentials|username)|too many authentication failures|no such identity",
         "authFailed",
         "The remote refused the credentials.",
-        "Check that `git ls-remote` works for this remote in a terminal without asking anything.",
+        _TRY_LS_REMOTE,
     ),
-    (
-        r"non-fast-forward|fetch first|stale info|cannot lock ref|failed to update ref|\[rejected\]",
+    _Rule(
+        r"\(non-fast-forward\)|\(fetch first\)|\(stale info\)|denynonfastforwards|denying non-fast-forward",
         "remoteBusy",
         "The remote's branch moved meanwhile.",
         "The next cycle looks again.",
+        detail="nonFastForward",
     ),
-    (
-        r"pre-receive hook declined|remote rejected|protected branch|permission denied|insufficient permission|read-only file system|unable to create",
+    _Rule(
+        r"cannot lock ref|failed to update ref|reference already exists|couldn't find remote ref|incorrect old value|not our ref|unable to create '[^']*\.lock': file exists",
+        "remoteBusy",
+        "Somebody else is changing the remote just now.",
+        "The next cycle looks again.",
+    ),
+    _Rule(
+        r"hook declined|\[remote rejected\]|protected branch|write access to repository not granted|insufficient permission"
+        r"|read-only file system|remote unpack failed|unable to create temporary|permission denied",
         "authFailed",
         "The remote does not accept what is pushed.",
-        "Ask for write access to this repository, or use another one.",
+        "Ask for write access to this repository and look at its branch rules, or use another one.",
     ),
-    (
-        r"not appear to be a git repository|repository .*not found|does not exist|not a git repository|no such file or directory",
+    _Rule(
+        r"transport '[^']*' not allowed",
+        "invalidRemote",
+        "git's configuration sends this remote to a transport that is not allowed.",
+        "Look for `url.*.insteadOf` in your git configuration; only https, ssh and file are used.",
+    ),
+    _Rule(
+        r"is not a git command|unable to find remote helper|cannot run ssh|ssh: (command )?not found",
+        "gitMissing",
+        "git lacks the part that talks to this remote.",
+        "Install git with https support, or ssh, and try again.",
+    ),
+    _Rule(
+        r"detected dubious ownership",
         "remoteUnreachable",
-        "There is no git repository at the remote's address.",
-        "Create an empty repository there, or correct the address.",
+        "git does not trust the repository at the remote's address: it belongs to another user.",
+        "Let the folder belong to you, or add it to git's `safe.directory`.",
     ),
-    (
-        r"could not resolve|connection|timed out|unable to access|network is unreachable|early eof|hung up|could not read from remote|operation too slow",
+    _Rule(
+        r"(inflate|object file|packfile|pack|index|tree|commit|blob).*(corrupt|is empty|bad header|bad signature)|missing (blob|tree|commit)|bad object|bad tree"
+        r"|unable to read (tree|[0-9a-f]{40})|could not read [0-9a-f]{40}|did not send all necessary objects|not a valid object|sha1 mismatch"
+        r"|unable to read sha1 file|bad revision|not a tree object|needed a single revision",
+        "segmentCorrupt",
+        "A repository lacks an object or holds a damaged one.",
+        "Run `opencode-sidecar verify`. Nothing of it was used.",
+        network_only=False,
+    ),
+    _Rule(
+        r"not appear to be a git repository|repository .*not found|does not exist|not a git repository|no such file or directory|no such remote|returned error: 404",
+        "remoteUnreachable",
+        "There is no git repository at the remote's address, or you may not see it.",
+        "Create an empty repository there, correct the address, or ask for access. Is a drive or share not mounted?",
+    ),
+    _Rule(
+        r"could not resolve|connection|timed out|unable to access|network is unreachable|no route to host|early eof|hung up|could not read from remote"
+        r"|operation too slow|rpc failed|unexpected disconnect|ssl|tls|returned error: (429|5\d\d)",
         "remoteUnreachable",
         "The remote cannot be reached.",
         "Check the network; the next cycle tries again. Nothing that was recorded here is lost.",
@@ -47,16 +112,44 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
 
 
 def without_credentials(text: str) -> str:
-    return _CREDENTIALS.sub(r"\1", text)
+    text = _USERINFO.sub(r"\1", text)
+    return _HEADER.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
 
 
-def from_stderr(stderr: str, command: str) -> SidecarError:
-    lines = [line for line in without_credentials(stderr).strip().splitlines() if line.strip() and not line.startswith("hint:")]
-    text = " ".join(lines)[-600:]
-    for pattern, kind, message, remedy in _RULES:
-        if re.search(pattern, text, re.IGNORECASE):
-            detail = f"git {command}: {text}"
-            if re.search(r"non-fast-forward|fetch first|stale info", text, re.IGNORECASE):
-                detail = "nonFastForward"
-            return SidecarError(kind, message, detail=detail, remedy=remedy)
-    return SidecarError("remoteUnreachable", f"git {command} failed.", detail=text, remedy="See the detail; the next cycle tries again.")
+def from_stderr(stderr: str, command: str, *, network: bool = True) -> SidecarError:
+    lines = without_credentials(stderr).replace("\r", "\n").splitlines()
+    text = " ".join(line.strip() for line in lines if not _NOISE.match(line))
+    shown = text[-_MAX_DETAIL:]
+    for rule in _RULES:
+        if (network or not rule.network_only) and re.search(rule.pattern, text, re.IGNORECASE):
+            return SidecarError(rule.kind, rule.message, detail=rule.detail or f"git {command}: {shown}", remedy=rule.remedy)
+    if network:
+        return SidecarError("remoteUnreachable", f"git {command} failed.", detail=shown, remedy="See the detail; the next cycle tries again.")
+    return SidecarError("internal", f"git {command} failed.", detail=shown, remedy="Run `opencode-sidecar verify` and report the detail.")
+
+
+def git_missing(why: str) -> SidecarError:
+    wanted = ".".join(map(str, MINIMUM))
+    return SidecarError("gitMissing", "git is not installed, or not on the PATH.", detail=why[:200], remedy=f"Install git {wanted} or newer.")
+
+
+def git_too_old(version: str) -> SidecarError:
+    return SidecarError("gitMissing", f"git {version} is too old.", remedy=f"Install git {'.'.join(map(str, MINIMUM))} or newer.")
+
+
+def timed_out(seconds: float) -> SidecarError:
+    return SidecarError(
+        "remoteUnreachable",
+        f"The remote did not answer for {seconds:.0f} seconds.",
+        detail="quiet",
+        remedy=f"{_TRY_LS_REMOTE} A credential helper that waits for an answer looks the same.",
+    )
+
+
+def damaged(what: str, why: str) -> SidecarError:
+    return SidecarError(
+        "segmentCorrupt",
+        "The vault's repository lacks an object or holds a damaged one.",
+        detail=f"{what[:200]}: {why[:300]}",
+        remedy="Nothing of it was used; the other devices keep syncing.",
+    )

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import re
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from sidecar.adapters.git import layout
+from sidecar.adapters.git.catfile import CatFile
+from sidecar.adapters.git.env import DEFAULT_SSH
+from sidecar.adapters.git.errors import MINIMUM, damaged, git_too_old
+from sidecar.adapters.git.fastimport import commit_stream
+from sidecar.adapters.git.refs import is_branch_name, is_sha, read_ref, read_refs
 from sidecar.adapters.git.run import Git
+from sidecar.adapters.git.urls import check_remote_url
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 
-IDENTITY = b"opencode-sidecar <sidecar@localhost>"
-_SHA = re.compile(r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$")
-MINIMUM = (2, 30)
+ASK_SECONDS = 90.0
+"""How long a remote may take to list its branches. A login that waits for a human being must not hold a cycle for ever."""
+QUIET_SECONDS = 600.0
+"""How long a transfer may say nothing at all."""
+MAX_PACKS = 40
+MAX_LOOSE_FOLDERS = 200
+_SPECS_PER_FETCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +36,17 @@ class TreeEntry:
 
 
 def git_version(environ: Mapping[str, str]) -> tuple[int, ...]:
-    """(major, minor, patch). Raises gitMissing."""
-    text = Git(Path.cwd(), environ).run("version").decode()
+    """(major, minor, patch). Raises gitMissing. Asked once for each PATH."""
+    return _version(tuple(sorted((k, v) for k, v in environ.items() if k in ("PATH", "GIT_EXEC_PATH"))))
+
+
+@functools.lru_cache(maxsize=4)
+def _version(environ: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
+    text = Git(Path.cwd(), dict(environ)).run("version").decode("utf-8", "replace")
     found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
     version = tuple(int(part or 0) for part in found.groups()) if found else (0,)
     if version < MINIMUM:
-        raise SidecarError("gitMissing", f"git {'.'.join(map(str, version))} is too old.", remedy="Install git 2.30 or newer.")
+        raise git_too_old(".".join(map(str, version)))
     return version
 
 
@@ -41,59 +55,51 @@ class VaultRepo:
 
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self.path = path
-        self._git = Git(path, environ)
-        self._repo: Any = None
+        self._environ = environ
+        self._git = Git(path, environ, bare=True)
+        self._objects = CatFile(self._git)
+        self._ready_for_network = False
 
     @classmethod
     def create(cls, path: Path, environ: Mapping[str, str]) -> VaultRepo:
-        """Make it if it is not there. Safe to repeat after a crash: git completes a half-made repository."""
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make it if it is not there. Safe to repeat after a crash: a half-made repository is completed."""
+        git_version(environ)
         repo = cls(path, environ)
-        if not (path / "HEAD").is_file() or not (path / "objects").is_dir():
-            repo._git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(path))
+        if not layout.is_whole(path):
+            layout.prepare(path)
+            repo._git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1", "--", str(path))
+            layout.finish(path)
         return repo
 
     def close(self) -> None:
-        if self._repo is not None:
-            self._repo.close()
-            self._repo = None
+        self._objects.close()
 
     def clear_locks(self) -> None:
         """Remove what a killed git left. Call only while holding the data directory's lock: nobody else works here."""
-        for name in ("refs/**/*.lock", "*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/pack/.tmp-*", "fast_import_crash_*"):
-            for left in self.path.glob(name):
-                with contextlib.suppress(OSError):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        layout.clear_leftovers(self.path)
 
     # --- refs -----------------------------------------------------------------------------------------------------
     def set_remote(self, url: str) -> None:
-        with contextlib.suppress(OSError):
-            if f"\turl = {url}\n" in (self.path / "config").read_text(encoding="utf-8"):
-                return
-        self._git.run("config", "--replace-all", "remote.origin.url", url)
+        layout.write_remote(self.path, check_remote_url(url).url)
+        self._ready_for_network = False
 
     def remote_heads(self, task: Task) -> dict[str, str]:
         """Branch -> commit, as the remote has them now. One round trip."""
-        output = self._git.run("ls-remote", "--heads", "--quiet", "origin", task=task).decode("utf-8", "replace")
-        heads = {}
-        for line in output.splitlines():
-            sha, _, ref = line.partition("\t")
-            if _SHA.match(sha) and ref.startswith("refs/heads/"):
-                heads[ref.removeprefix("refs/heads/")] = sha
-        return heads
+        return self._heads(task)
+
+    def remote_head_branch(self, task: Task) -> str | None:
+        """The remote's default branch; None when it is empty."""
+        output = self._network("ls-remote", "--symref", "--quiet", "origin", "HEAD", task=task, quiet_seconds=ASK_SECONDS).decode("utf-8", "replace")
+        found = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", output, re.MULTILINE)
+        return found[1] if found and is_branch_name(found[1]) else None
 
     def local_ref(self, ref: str) -> str | None:
-        """Commit of a full ref name, read from the file where it is loose."""
-        try:
-            text = (self.path / ref).read_text().strip()
-            if _SHA.match(text):
-                return text
-        except OSError:
-            pass
-        if not (self.path / "packed-refs").is_file():
-            return None
-        output = self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", ref, ok=(0, 1, 128)).decode().strip()
-        return output if _SHA.match(output) else None
+        """Commit of a full ref name, read from git's files."""
+        return read_ref(self.path, ref)
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """Full ref name -> commit, of all that begin with `prefix`."""
+        return read_refs(self.path, prefix)
 
     def forget_ref(self, ref: str) -> None:
         """Delete a local ref, if it is there."""
@@ -101,29 +107,75 @@ class VaultRepo:
             self._git.run("update-ref", "-d", ref)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        return self._git.run("rev-list", "--max-count=1", older, f"^{newer}", "--", ok=(0, 128)).strip() == b"" and self.has(older)
+        """False, too, when one of them is not here."""
+        if older == newer:
+            return self.has(older)
+        return self._git.run("merge-base", "--end-of-options", _sha(older), _sha(newer), ok=(0, 1, 128)).decode().strip() == older
 
     def has(self, sha: str) -> bool:
-        return self._git.run("cat-file", "-t", sha, ok=(0, 1, 128)).strip() != b""
+        return is_sha(sha) and self._git.run("cat-file", "-t", sha, ok=(0, 1, 128)).strip() != b""
 
     # --- network --------------------------------------------------------------------------------------------------
     def fetch(self, task: Task, branches: Sequence[str]) -> None:
-        specs = [f"+refs/heads/{branch}:refs/remotes/origin/{branch}" for branch in branches]
-        self._git.run("fetch", "--progress", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "origin", *specs, task=task, phase="fetch")
+        """Bring the remote's branches to `refs/remotes/origin/`. A rewritten one is taken as it is."""
+        specs = [f"+refs/heads/{_branch(branch)}:refs/remotes/origin/{branch}" for branch in branches]
+        flags = ("--progress", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-auto-gc", "--refmap=")
+        for start in range(0, len(specs), _SPECS_PER_FETCH):
+            part = specs[start : start + _SPECS_PER_FETCH]
+            self._network("fetch", *flags, "--", "origin", *part, task=task, phase="fetch", quiet_seconds=QUIET_SECONDS)
 
     def push(self, task: Task, branch: str, *, force_from: str | None = None) -> str:
-        """Push and read back: the commit that the remote now has. `force_from`: replace exactly this commit."""
-        force = [f"--force-with-lease=refs/heads/{branch}:{force_from}"] if force_from is not None else []
-        wanted = self.local_ref(f"refs/heads/{branch}")
-        self._git.run("push", "--progress", *force, "origin", f"refs/heads/{branch}:refs/heads/{branch}", task=task, phase="push")
-        confirmed = self.remote_heads(task).get(branch)
-        if confirmed is None or confirmed != wanted:
-            raise SidecarError("remoteBusy", "The remote did not keep what was pushed.", detail=f"{branch}: {confirmed}", remedy="The next cycle pushes again.")
-        return confirmed
+        """Push and read back: the commit that the remote now has. `force_from`: replace exactly this commit ("": none)."""
+        ref = f"refs/heads/{_branch(branch)}"
+        wanted = self.local_ref(ref)
+        force = [f"--force-with-lease={ref}:{force_from}"] if force_from is not None else []
+        failed: SidecarError | None = None
+        try:
+            flags = ("--progress", "--no-verify", "--no-follow-tags")
+            self._network("push", *flags, *force, "--", "origin", f"{ref}:{ref}", task=task, phase="push", quiet_seconds=QUIET_SECONDS)
+        except SidecarError as error:
+            if error.kind != "remoteUnreachable":
+                raise
+            failed = error  # the line went dead: the remote may have taken it all the same
+        try:
+            confirmed = self._heads(task, ref).get(branch)
+        except SidecarError as error:
+            raise (error if failed is None or error.kind == "cancelled" else failed) from None
+        if confirmed is not None and confirmed == wanted:
+            return confirmed
+        if failed is not None:
+            raise failed
+        raise SidecarError("remoteBusy", "The remote did not keep what was pushed.", detail=f"{branch}: {confirmed}", remedy="The next cycle pushes again.")
+
+    def _heads(self, task: Task, *patterns: str) -> dict[str, str]:
+        output = self._network("ls-remote", "--heads", "--quiet", "--", "origin", *patterns, task=task, quiet_seconds=ASK_SECONDS)
+        heads = {}
+        for line in output.decode("utf-8", "replace").splitlines():
+            sha, _, ref = line.partition("\t")
+            branch = ref.removeprefix("refs/heads/")
+            if is_sha(sha) and branch != ref and is_branch_name(branch):
+                heads[branch] = sha
+        return heads
+
+    def _network(self, *arguments: str, task: Task, phase: str = "", quiet_seconds: float) -> bytes:
+        if not self._ready_for_network:
+            self._prepare_network()
+        return self._git.run(*arguments, task=task, phase=phase, network=True, quiet_seconds=quiet_seconds)
+
+    def _prepare_network(self) -> None:
+        """What depends on the remote: plain http only to this machine, and an ssh that never asks unless the user chose one."""
+        url = layout.remote_url(self.path) or ""
+        env = self._git.env
+        env["GIT_ALLOW_PROTOCOL"] = "https:ssh:file:http" if url.startswith("http://") else "https:ssh:file"
+        is_ssh = bool(url) and check_remote_url(url).kind == "ssh"
+        chosen = "GIT_SSH_COMMAND" in env or "GIT_SSH" in env
+        if is_ssh and not chosen and not self._git.run("config", "--get", "core.sshCommand", ok=(0, 1)).strip():
+            env["GIT_SSH_COMMAND"] = DEFAULT_SSH
+        self._ready_for_network = True
 
     # --- objects --------------------------------------------------------------------------------------------------
     def tree(self, commit: str, path: str = "") -> list[TreeEntry]:
-        output = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit, *(["--", path] if path else []))
+        output = self._git.run("ls-tree", "-r", "-z", "--full-tree", _sha(commit), *(["--", path] if path else []))
         entries = []
         for item in output.split(b"\0"):
             if item:
@@ -136,7 +188,7 @@ class VaultRepo:
         """Files under `prefix` that `new` has and `old` has not, or has with other content."""
         if old is None or not self.has(old):
             return self.tree(new, prefix)
-        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT", old, new, "--", prefix).split(b"\0")
+        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT", old, _sha(new), "--", prefix).split(b"\0")
         entries = []
         for head, name in zip(output[0::2], output[1::2], strict=False):
             _, mode, _, sha, _ = head.decode().lstrip(":").split(" ")
@@ -145,64 +197,65 @@ class VaultRepo:
 
     def read_blob(self, sha: str, *, limit: int) -> bytes:
         """A blob's bytes, through one persistent `git cat-file`. Raises segmentCorrupt."""
-        if self._repo is None:
-            from git import Repo
-            from git.db import GitCmdObjectDB
-
-            self._repo = Repo(self.path, odbt=GitCmdObjectDB)
-            self._repo.git.update_environment(**self._git.env)
-        try:
-            _, kind, size, stream = self._repo.git.stream_object_data(sha)
-            data: bytes = stream.read() if size <= limit and kind in (b"blob", "blob") else b""
-            if size > limit or len(data) != size:
-                self.close()
-        except Exception as error:  # noqa: BLE001 - GitPython raises ValueError and others for a missing object
-            self.close()
-            raise _damaged(sha, str(error)) from None
-        if size > limit or kind not in (b"blob", "blob"):
-            raise _damaged(sha, f"{kind!r} of {size} bytes")
+        data = self._objects.read(sha, limit=limit) if is_sha(sha) else None
+        if data is None:
+            raise damaged(sha, "it is not in the repository")
         return data
 
     def read_file(self, commit: str, path: str, *, limit: int) -> bytes | None:
-        entry = next((e for e in self.tree(commit, path) if e.path == path), None)
-        if entry is None:
-            return None
-        if entry.mode not in (0o100644, 0o100755):
-            raise _damaged(path, f"mode {entry.mode:o}")
-        return self.read_blob(entry.sha, limit=limit)
+        """A file of a commit; None when there is none. Raises segmentCorrupt."""
+        return self._objects.read(f"{_sha(commit)}:{path}", limit=limit)
 
-    def commit(self, ref: str, parent: str | None, files: Mapping[str, bytes], message: str, at: int) -> str:
-        """Add these files on top of `parent` (None: no history) and move `ref` there. One process; durable on return."""
+    def commit(self, ref: str, parent: str | None, files: Mapping[str, bytes | Path], message: str, at: int) -> str:
+        """Add these files on top of `parent` (None: no history) and move `ref` there. One process; durable on return.
 
-        def stream() -> Iterator[bytes]:
-            yield f"feature done\ncommit {ref}\n".encode()
-            yield b"committer " + IDENTITY + f" {at} +0000\n".encode()
-            text = message.encode()
-            yield f"data {len(text)}\n".encode() + text + b"\n"
-            if parent:
-                yield f"from {parent}\n".encode()
-            for path, data in files.items():
-                yield f"M 100644 inline {path}\ndata {len(data)}\n".encode()
-                yield data
-                yield b"\n"
-            yield b"done\n"
-
-        if parent is None and self.local_ref(ref) is not None:
-            raise SidecarError("internal", "A branch exists already that was to be new.", detail=ref)
-        self._git.run("-c", "core.fsync=committed", "-c", "fastimport.unpackLimit=10", "fast-import", "--quiet", "--done", feed=stream())
-        sha = self.local_ref(ref)
-        if sha is None:
+        Raises conflict when `ref` is somewhere else than at `parent`.
+        """
+        if not ref.startswith("refs/") or not is_branch_name(ref):
+            raise ValueError(f"not a ref: {ref!r}")
+        if self.local_ref(ref) not in (parent, None):
+            raise _moved(ref)
+        stream = commit_stream(ref, _sha(parent) if parent else None, files, message, at)
+        try:
+            made = self._git.run("fast-import", "--quiet", "--done", "--depth=0", feed=stream).decode().strip()
+        except BaseException as error:
+            layout.clear_leftovers(self.path)  # its crash report repeats what it was fed
+            if isinstance(error, SidecarError) and "Not updating" in error.detail:
+                raise _moved(ref) from None
+            raise
+        if not is_sha(made) or self.local_ref(ref) != made:
             raise SidecarError("internal", "git did not make the commit.", detail=ref)
-        return sha
+        layout.sync_to_disk(self.path / "objects" / "pack", self.path / ref, (self.path / ref).parent)
+        return made
 
+    # --- upkeep ---------------------------------------------------------------------------------------------------
     def size_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+        return layout.size_of(self.path)
+
+    def maintain(self) -> bool:
+        """Pack together what many cycles left in many small packs; true when there was enough. Deletes no object."""
+        objects = self.path / "objects"
+        packs = sum(1 for _ in objects.glob("pack/*.pack"))
+        if packs <= MAX_PACKS and sum(1 for _ in objects.glob("[0-9a-f][0-9a-f]")) <= MAX_LOOSE_FOLDERS:
+            return False
+        self._objects.close()
+        geometric = git_version(self._environ) >= (2, 32)
+        self._git.run("repack", "-q", "-d", *(["--geometric=2"] if geometric else ["-A"]))
+        self._git.run("pack-refs", "--all")
+        return True
 
 
-def _damaged(what: str, why: str) -> SidecarError:
-    return SidecarError(
-        "segmentCorrupt",
-        "The vault's repository lacks an object or holds a damaged one.",
-        detail=f"{what}: {why}",
-        remedy="Nothing of it was used; the other devices keep syncing.",
-    )
+def _sha(text: str) -> str:
+    if not is_sha(text):
+        raise damaged(text, "not the name of an object")
+    return text
+
+
+def _branch(name: str) -> str:
+    if not is_branch_name(name):
+        raise SidecarError("segmentCorrupt", "The remote has a branch whose name git does not allow.", detail=repr(name)[:200])
+    return name
+
+
+def _moved(ref: str) -> SidecarError:
+    return SidecarError("conflict", "The branch moved while a commit was made for it.", detail=ref, remedy="Run the cycle again; nothing was overwritten.")

@@ -3,108 +3,187 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import signal
+import io
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
-from sidecar.adapters.git.env import hardened
-from sidecar.adapters.git.errors import from_stderr
-from sidecar.domain.errors import Cancelled, SidecarError
+from sidecar.adapters.git.env import foreign_hidden, hardened
+from sidecar.adapters.git.errors import from_stderr, git_missing, timed_out
+from sidecar.adapters.git.group import new_group, stop_group
+from sidecar.adapters.git.progress import last_step
+from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 
+if TYPE_CHECKING:
+    from git.cmd import Git as GitPython
+
 POLL_SECONDS = 0.05
-TERMINATE_SECONDS = 2.0
-_PROGRESS = re.compile(rb"(Receiving|Writing|Compressing|Counting|Resolving)[^:]*:\s+\d+% \((\d+)/(\d+)\)(?:, ([\d.]+) (bytes|KiB|MiB|GiB))?")
-_UNITS = {b"bytes": 1, b"KiB": 1 << 10, b"MiB": 1 << 20, b"GiB": 1 << 30}
+LINGER_SECONDS = 0.5
+"""How long to wait for a pipe that outlives git: an ssh master or a credential daemon may hold it open for minutes."""
 
 
 class Git:
-    """Runs git in one repository. Not for two threads at once."""
+    """Runs git in one directory. Not for two threads at once. `bare`: the directory is the repository itself."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, environ: Mapping[str, str], *, bare: bool = False) -> None:
         self.directory = directory
         self.env = hardened(environ)
+        self._options = (f"--git-dir={directory}", "--literal-pathspecs") if bare else ()
+        self._git: GitPython | None = None
 
-    def run(self, *arguments: str, task: Task | None = None, phase: str = "", feed: Iterable[bytes] | None = None, ok: Sequence[int] = (0,)) -> bytes:
-        """Standard output of `git ARGUMENTS`. `feed` goes to its standard input. Raises SidecarError, or Cancelled through `task`."""
-        process = self._start(arguments, feed is not None)
-        stdout: list[bytes] = []
-        stderr: list[bytes] = []
-        threads = [
-            threading.Thread(target=_drain, args=(process.proc.stdout, stdout, None, ""), daemon=True),
-            threading.Thread(target=_drain, args=(process.proc.stderr, stderr, task if phase else None, phase), daemon=True),
-        ]
-        if feed is not None:
-            threads.append(threading.Thread(target=_feed, args=(process.proc.stdin, feed), daemon=True))
-        for thread in threads:
-            thread.start()
-        self._await(process.proc, task)
-        for thread in threads:
-            thread.join(TERMINATE_SECONDS)
-        if process.proc.returncode not in ok:
-            raise from_stderr(b"".join(stderr).decode("utf-8", "replace"), arguments[0])
-        return b"".join(stdout)
+    def run(
+        self,
+        *arguments: str,
+        task: Task | None = None,
+        phase: str = "",
+        feed: Iterable[bytes] | None = None,
+        ok: Sequence[int] = (0,),
+        network: bool = False,
+        quiet_seconds: float | None = None,
+    ) -> bytes:
+        """Standard output of `git ARGUMENTS`; `feed` goes to its standard input.
 
-    def _start(self, arguments: Sequence[str], feeds: bool) -> Any:
-        from git import Git as GitPython  # heavy: only when git is really needed
-        from git.exc import GitCommandNotFound
-
-        kwargs: dict[str, Any] = {"istream": subprocess.PIPE} if feeds else {}
+        Raises SidecarError, or Cancelled through `task`. `quiet_seconds`: give up when git says nothing for so long.
+        """
+        process = self.start(arguments, feeds=feed is not None)
+        talk = _Talk(process, feed)
         try:
-            return GitPython(str(self.directory)).execute(["git", *arguments], as_process=True, env=self.env, universal_newlines=False, **kwargs, **new_group())
-        except GitCommandNotFound:
-            raise SidecarError("gitMissing", "git is not installed, or not on the PATH.", remedy="Install git 2.30 or newer.") from None
+            talk.wait(task, phase, quiet_seconds)
+        except BaseException:
+            stop_group(process)
+            raise
+        finally:
+            talk.close()
+        if talk.feed_error is not None:
+            raise talk.feed_error
+        if process.returncode not in ok:
+            raise from_stderr(talk.stderr.text(), next((a for a in arguments if not a.startswith("-")), "git"), network=network)
+        return talk.stdout.data()
 
-    @staticmethod
-    def _await(process: subprocess.Popen[bytes], task: Task | None) -> None:
+    def start(self, arguments: Sequence[str], *, feeds: bool) -> subprocess.Popen[bytes]:
+        """A running git. Whoever starts it ends it, with `stop_group` or by closing its standard input."""
+        try:
+            if self._git is None:
+                from git.cmd import Git as GitPython  # heavy: only when git is really needed
+
+                self._git = GitPython(str(self.directory))
+            kwargs: dict[str, Any] = {"istream": subprocess.PIPE} if feeds else {}
+            with foreign_hidden(self.env):
+                handle: Any = self._git.execute(["git", *self._options, *arguments], as_process=True, env=self.env, **kwargs, **new_group())
+        except (ImportError, OSError) as error:  # GitPython's import looks for git, too
+            raise git_missing(str(error)) from None
+        except Exception as error:
+            if type(error).__name__ == "GitCommandNotFound":
+                raise git_missing("") from None
+            raise
+        process: subprocess.Popen[bytes] = handle.proc
+        handle.proc = None  # or the handle would terminate git as soon as nobody refers to it
+        return process
+
+
+class _Pipe(threading.Thread):
+    """Reads one pipe to its end."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._into = io.BytesIO()
+        self.heard = time.monotonic()
+        self.latest = b""
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := self._stream.read1(1 << 16):  # type: ignore[attr-defined]
+                self._into.write(chunk)
+                self.heard, self.latest = time.monotonic(), chunk
+
+    def close(self) -> None:
+        if not self.is_alive():
+            self._stream.close()
+
+    def data(self) -> bytes:
+        return self._into.getvalue()
+
+    def text(self) -> str:
+        return self.data().decode("utf-8", "replace")
+
+
+class _Feeder(threading.Thread):
+    """Writes a child's standard input, so that a child which stops reading cannot hold us."""
+
+    def __init__(self, stream: IO[bytes], chunks: Iterable[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._chunks = chunks
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            for chunk in self._chunks:
+                try:
+                    self._stream.write(chunk)
+                except (OSError, ValueError):
+                    break  # git went away; its exit code and words say why
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+            self.error = error
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.close()
+
+
+class _Talk:
+    """The three pipes of one running git."""
+
+    def __init__(self, process: subprocess.Popen[bytes], feed: Iterable[bytes] | None) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self.stdout = _Pipe(process.stdout)
+        self.stderr = _Pipe(process.stderr)
+        self._feeder = _Feeder(process.stdin, feed) if feed is not None and process.stdin is not None else None
+
+    def wait(self, task: Task | None, phase: str, quiet_seconds: float | None) -> None:
+        """Until git has ended. Waiting for the end of its output, not for the process, notices the end at once."""
+        seen = b""
         while True:
-            try:
-                process.wait(POLL_SECONDS if task is not None else None)
-                return
-            except subprocess.TimeoutExpired:
-                if task is not None and task.cancelled.is_set():
-                    stop_group(process)
-                    raise Cancelled from None
+            self.stdout.join(POLL_SECONDS)
+            ended = self._process.poll() is not None
+            if not ended and not self.stdout.is_alive():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(POLL_SECONDS)
+                    ended = True
+            if ended:
+                break
+            if task is not None:
+                task.check()
+                if phase and self.stderr.latest is not seen:
+                    seen = self.stderr.latest
+                    _report(task, phase, seen)
+            quiet = time.monotonic() - max(self.stderr.heard, self.stdout.heard)
+            if quiet_seconds is not None and quiet > quiet_seconds:
+                raise timed_out(quiet_seconds)
+        for thread in (self.stdout, self.stderr, self._feeder):
+            if thread is not None:
+                thread.join(LINGER_SECONDS)
+        if task is not None and phase:
+            _report(task, phase, self.stderr.data()[-4096:])
+
+    @property
+    def feed_error(self) -> Exception | None:
+        return self._feeder.error if self._feeder is not None else None
+
+    def close(self) -> None:
+        self.stdout.close()
+        self.stderr.close()
 
 
-def new_group() -> dict[str, Any]:
-    """Popen arguments that put a child in a group of its own, so that its helpers (ssh, remote-https) end with it."""
-    if os.name == "nt":
-        return {"creationflags": 0x08000200}  # CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP
-    return {"start_new_session": True}
-
-
-def stop_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process started with `new_group` and all its children: politely first, so that git removes its lock files."""
-    if os.name == "nt":
-        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, stdin=subprocess.DEVNULL, check=False)
-        return
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(TERMINATE_SECONDS)
-            return
-
-
-def _feed(stdin: Any, chunks: Iterable[bytes]) -> None:
-    with contextlib.suppress(BrokenPipeError, OSError), stdin:
-        for chunk in chunks:
-            stdin.write(chunk)
-
-
-def _drain(stream: Any, into: list[bytes], task: Task | None, phase: str) -> None:
-    while chunk := stream.read1(65536):
-        into.append(chunk)
-        if task is None:
-            continue
-        found = list(_PROGRESS.finditer(chunk))
-        if found:
-            _, done, total, size, unit = found[-1].groups()
-            with contextlib.suppress(SidecarError):
-                task.report(phase, int(done), int(total), bytes_done=int(float(size) * _UNITS[unit]) if size else 0)
+def _report(task: Task, phase: str, chunk: bytes) -> None:
+    step = last_step(chunk.decode("utf-8", "replace"))
+    if step is not None:
+        with contextlib.suppress(SidecarError):  # cancelled: noticed at the next poll, never between git's end and its result
+            task.report(phase, step.done, step.total, bytes_done=step.bytes_done, message=step.stage)

@@ -77,7 +77,7 @@ class OpencodeDb:
 
     def session_ids(self) -> list[str]:
         with self.reading() as connection:
-            return [row[0] for row in connection.execute("SELECT id FROM session")]
+            return [row[0] for row in connection.execute("SELECT id FROM session ORDER BY time_created, id")]
 
     def fingerprints(self) -> dict[str, bytes]:
         """Per session, a hash that moves when the session row, or the number, times or sizes of its rows move.

@@ -40,6 +40,7 @@ class RowWriter:
         self._rows_per_chunk = 32
         self._version: int | None = None
         self.contended = False
+        self.unknown_rows = False
 
     def close(self) -> None:
         self._db.close()
@@ -144,7 +145,10 @@ class RowWriter:
             if digest is not None and op.after is not None and op.after.hash == digest:
                 continue
             if digest != op.expected:
-                raise LocalChange(f"{table} {op.key}")
+                if op.expected is not None:
+                    raise LocalChange(f"{table} {op.key}")
+                self._take_as_base(op)
+                continue
             write.append((op, row))
             images.append((table, op.key, row))
         self._upsert(table, [op for op, _ in write])
@@ -156,6 +160,15 @@ class RowWriter:
                 op.after.hash = self._digest(table, self._existing(table, [op.key]).get(op.key)) or b""
         if table == SESSION_MESSAGE and write:
             self._renumber(str(write[0][0].columns["session_id"]))  # type: ignore[index]
+
+    def _take_as_base(self, op: Op) -> None:
+        """The row is here with other content and the shadow does not know it (it was lost, or never learnt of it).
+
+        The record becomes what the shadow knows; the row is left alone, and the next scan publishes it as a change to that.
+        """
+        self.unknown_rows = True
+        if op.after is not None and not op.after.hash:
+            op.after.hash = b"\0"
 
     def _digest(self, table: str, row: Row | None) -> bytes | None:
         if row is None:
@@ -171,10 +184,12 @@ class RowWriter:
 
     def _upsert(self, table: str, ops: list[Op]) -> None:
         batches: dict[tuple[tuple[str, ...], tuple[bool, ...]], list[list[Any]]] = {}
+        seq = self._next_seq(str((ops[0].columns or {})["session_id"])) if ops and table == SESSION_MESSAGE else 0
         for op in ops:
             columns = op.columns or {}
-            if table == SESSION_MESSAGE and "seq" in self.schema.columns[table]:
-                columns = {**columns, "seq": self._next_seq(str(columns["session_id"]))}
+            if table == SESSION_MESSAGE and "seq" in self.schema.columns[table] and op.expected is None:
+                columns = {**columns, "seq": seq}
+                seq += 1
             if op.expected is not None:
                 columns = {"id": op.key, **columns}
             names = tuple(columns)
@@ -192,6 +207,8 @@ class RowWriter:
         self._db.execute(f"UPDATE {table} SET {assignments} WHERE id=?", [*values, key])
 
     def _next_seq(self, session_id: str) -> int:
+        if "seq" not in self.schema.columns[SESSION_MESSAGE]:
+            return 0
         return int(self._db.execute("SELECT coalesce(max(seq), -1) + 1 FROM session_message WHERE session_id=?", (session_id,)).fetchone()[0])
 
     def _renumber(self, session_id: str) -> None:
@@ -214,8 +231,11 @@ class RowWriter:
         digest = todo_hash(self.hash_row, before)
         if op.after is not None and digest == op.after.hash:
             return
-        if digest != op.expected and (before or op.expected is not None):
-            raise LocalChange(f"todo {op.key}")
+        if digest != op.expected:
+            if op.expected is not None:
+                raise LocalChange(f"todo {op.key}")
+            self._take_as_base(op)
+            return
         images.append((TODO, op.key, {"items": before}))
         self._db.execute("DELETE FROM todo WHERE session_id=?", (op.key,))
         for item in (op.columns or {})["items"]:

@@ -201,7 +201,7 @@ def test_cancel_waits_for_the_worker_to_unwind(client: RawClient, tmp_path: Path
 
 
 def test_cancel_of_a_queued_request_arrives_although_all_workers_are_busy(client: RawClient) -> None:
-    busy = [client.start("test/sleep", {"seconds": 2}) for _ in range(4)]
+    busy = [client.start("test/sleep", {"seconds": 2}) for _ in range(8)]
     queued = client.start("test/sleep", {"seconds": 30})
     client.notify("$/cancelRequest", {"id": queued})
     assert client.wait_for(queued, 10)["error"]["code"] == -32800
@@ -211,7 +211,7 @@ def test_cancel_of_a_queued_request_arrives_although_all_workers_are_busy(client
 
 
 def test_status_does_not_wait_behind_work(client: RawClient) -> None:
-    busy = [client.start("test/sleep", {"seconds": 20}) for _ in range(6)]
+    busy = [client.start("test/sleep", {"seconds": 20}) for _ in range(12)]
     assert "result" in client.call("sync/status", timeout=5)
     for identity in busy:
         client.notify("$/cancelRequest", {"id": identity})

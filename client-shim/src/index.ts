@@ -1,0 +1,4 @@
+export type { CallOptions, Progress, ProgressBegin, ProgressEnd, ProgressReport } from "./connection.js";
+export { SidecarError, SidecarGoneError } from "./errors.js";
+export * from "./generated/protocol.js";
+export { type Method, Sidecar, type SidecarOptions } from "./sidecar.js";

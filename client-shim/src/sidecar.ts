@@ -1,0 +1,175 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type CallOptions, Connection } from "./connection.js";
+import { SidecarGoneError } from "./errors.js";
+import { type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
+
+const STOP_MS = 5000;
+const DRAIN_MS = 500;
+const START_MS = 30_000;
+const STDERR_KEPT = 8192;
+
+export interface SidecarOptions {
+  /** The program and its arguments, e.g. `["opencode-sidecar"]`; `serve --stdio` is added. */
+  command: readonly [string, ...string[]];
+  /** The environment of the sidecar; this process's by default. */
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  /** How long the process may take to answer `initialize`; 30 s by default. */
+  startTimeoutMs?: number;
+  clientInfo?: { name: string; version?: string };
+  /** Other folders than the environment says. */
+  roots?: Omit<InitializationOptions, "protocolVersion">;
+  /** Called once when the process ended without being asked to. */
+  onCrash?: (error: SidecarGoneError) => void;
+}
+
+/** Methods that a host calls; the lifecycle is ours. */
+export type Method = Exclude<keyof Requests, "initialize" | "shutdown">;
+
+/** One sidecar process. It starts with the first call. */
+export class Sidecar implements AsyncDisposable {
+  readonly #options: SidecarOptions;
+  readonly #handlers: Array<(connection: Connection) => void> = [];
+  #running: Promise<Running> | undefined;
+  #disposed = false;
+
+  constructor(options: SidecarOptions) {
+    this.#options = options;
+  }
+
+  /** Start the process, once; resolves to what it said of itself. */
+  async start(): Promise<InitializeResult> {
+    return (await this.#ready()).initialized;
+  }
+
+  /** Call a method. Rejects with `SidecarError`, `SidecarGoneError` or, when aborted, an `AbortError`. */
+  async call<M extends Method>(method: M, params: Requests[M]["params"] = {} as Requests[M]["params"], options: CallOptions = {}): Promise<Requests[M]["result"]> {
+    const { connection } = await this.#ready();
+    return connection.call(method, params, options);
+  }
+
+  /** Listen to a notification, now or from the start on. */
+  on<M extends Exclude<keyof Notifications, "$/progress">>(method: M, handler: (params: Notifications[M]["params"]) => void): void {
+    const register = (connection: Connection): void => void connection.on(method, handler);
+    this.#handlers.push(register);
+    void this.#running?.then(({ connection }) => register(connection), () => undefined);
+  }
+
+  /** Shut down: what runs is cancelled, the process ends and takes its children along. */
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    const running = this.#running;
+    if (running === undefined) return;
+    const started = await running.catch(() => undefined);
+    await started?.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  #ready(): Promise<Running> {
+    if (this.#disposed) return Promise.reject(new SidecarGoneError("The sidecar was disposed.", null, null, ""));
+    this.#running ??= Running.start(this.#options, this.#handlers);
+    return this.#running;
+  }
+}
+
+class Running {
+  readonly connection: Connection;
+  initialized!: InitializeResult;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #ended: Promise<void>;
+  readonly #options: SidecarOptions;
+  #stderr = "";
+  #stopping = false;
+  #isOver = false;
+
+  private constructor(options: SidecarOptions) {
+    this.#options = options;
+    const [program, ...rest] = options.command;
+    this.#child = spawn(program, [...rest, "serve", "--stdio"], {
+      stdio: "pipe",
+      windowsHide: true,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      env: options.env ?? process.env,
+    });
+    this.#child.stdin.on("error", () => undefined); // EPIPE after a crash; the end of the process tells
+    this.#child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT); // always drained, else the sidecar blocks
+    });
+    this.connection = new Connection(this.#child.stdout, this.#child.stdin, {
+      onError: (reason) => this.#broken(reason),
+      // Its end is told by the process, which knows the status; a process without a stdout is as good as dead.
+      onEnd: () => void setTimeout(() => this.#broken(new Error("the stream was closed")), DRAIN_MS * 2).unref(),
+    });
+    this.#ended = new Promise((resolve) => {
+      const end = (code: number | null, signal: string | null): void => {
+        this.#over(`The sidecar ended (${signal ?? `status ${code}`}).`, code, signal);
+        resolve();
+      };
+      this.#child.once("error", (error) => {
+        this.#over(`The sidecar cannot be started: ${error.message}`, null, null);
+        resolve();
+      });
+      this.#child.once("close", end);
+      // "close" waits for the pipes, which a process that we do not know of may hold open.
+      this.#child.once("exit", (code, signal) => void setTimeout(() => end(code, signal), DRAIN_MS).unref());
+    });
+  }
+
+  static async start(options: SidecarOptions, handlers: ReadonlyArray<(connection: Connection) => void>): Promise<Running> {
+    const running = new Running(options);
+    for (const register of handlers) register(running.connection);
+    const { clientInfo, roots, startTimeoutMs = START_MS } = options;
+    const late = setTimeout(() => running.#broken(new Error(`no answer to initialize within ${startTimeoutMs} ms`)), startTimeoutMs);
+    try {
+      running.initialized = await running.connection.call("initialize", {
+        processId: process.pid,
+        capabilities: {},
+        initializationOptions: { ...roots, protocolVersion: PROTOCOL_VERSION },
+        ...(clientInfo === undefined ? {} : { clientInfo }),
+      });
+      await running.connection.notify("initialized");
+      return running;
+    } catch (error) {
+      await running.stop();
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const force = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
+    try {
+      if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) {
+        await this.connection.call("shutdown", {}).catch(() => undefined);
+        await this.connection.notify("exit").catch(() => undefined);
+        this.#child.stdin.end();
+      }
+      await this.#ended;
+    } finally {
+      clearTimeout(force);
+    }
+  }
+
+  /** The stream cannot be understood any more: no answer will come, so the process must go. */
+  #broken(reason: Error): void {
+    if (this.#stopping) return;
+    const { exitCode, signalCode } = this.#child;
+    this.#over(`The connection to the sidecar is lost: ${reason.message}`, exitCode, signalCode);
+    this.#child.kill();
+    setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS).unref();
+  }
+
+  #over(message: string, code: number | null, signal: string | null): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const error = new SidecarGoneError(message, code, signal, this.#stderr);
+    this.connection.close(error);
+    if (!this.#stopping) this.#options.onCrash?.(error);
+    this.#stopping = true;
+  }
+}

@@ -1,0 +1,1 @@
+"""The main job on real data, shown and proven: `python -m sidecar.demo`."""

@@ -1,0 +1,160 @@
+"""The command line's contract: what scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import edits
+from tests.support.machines import Machine
+
+Make = Callable[..., Machine]
+COUNTS = {"held", "unplaced", "diverged", "quarantined"}
+
+
+def test_the_main_job(machine: Make, remote: Path) -> None:
+    a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
+    made = a.cli("init", str(remote))
+    assert made.keys() >= {"vaultId", "deviceId", "remote", "recoveryKey"}
+    first = a.cli("sync")
+    assert first["published"]["sessions"] == 25
+    assert first.keys() >= {"cycleId", "upToDate", "published", "applied", "config"} | COUNTS
+    linked = b.cli("link", str(remote))
+    assert linked["vaultId"] == made["vaultId"]
+    assert linked["deviceId"] != made["deviceId"]
+    assert linked["preview"]["applied"]["sessions"] == 25
+    assert b.content() == b.content()
+    both = b.cli("sync")
+    assert (both["applied"]["sessions"], both["published"]["sessions"]) == (25, 22)
+    a.cli("sync")
+    assert a.content() == b.content(), "T5: sessions that exist on one side only must appear on the other"
+    for m in (a, b):
+        m.check_integrity()
+        assert m.cli("sync")["upToDate"]
+        assert m.cli("verify") == {"ok": True, "rowsCompared": 631, "differences": [], "waiting": 0}
+        status = m.cli("status")
+        assert status["configured"]
+        assert len(status["devices"]) == 2
+        assert all(device.keys() >= {"id", "name", "lastPublished", "behind"} for device in status["devices"])
+        assert status.keys() >= {"vaultId", "deviceId", "remote", "lastError"} | COUNTS
+
+
+@pytest.mark.parametrize("version", ["1.2.4", "1.14.41", "1.17.11", "1.18.34"])
+def test_every_schema_version_travels(machine: Make, remote: Path, version: str) -> None:
+    a, b = machine("a", f"cyd-{version}"), machine("b", f"cyd-{version}")
+    for table in ("session",):
+        connection = b.connect()
+        connection.execute(f"DELETE FROM {table}")
+        connection.close()
+    a.cli("init", str(remote))
+    a.cli("sync")
+    b.cli("link", str(remote))
+    b.cli("sync")
+    assert a.content() == b.content()
+    assert a.cli("sync")["upToDate"]
+
+
+def test_pull_and_push_are_the_halves(machine: Make, remote: Path) -> None:
+    a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
+    a.cli("init", str(remote))
+    pushed = a.cli("push")
+    assert pushed["published"]["sessions"] == 25
+    b.cli("link", str(remote))
+    pulled = b.cli("pull")
+    assert pulled["applied"]["sessions"] == 25
+    assert a.cli("sync")["applied"]["sessions"] == 0, "pull must not publish"
+    b.cli("push")
+    assert a.cli("sync")["applied"]["sessions"] == 22
+
+
+def test_preview_changes_nothing_and_says_what_would_happen(machine: Make, remote: Path) -> None:
+    a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
+    a.cli("init", str(remote))
+    plan = a.cli("preview")
+    assert plan["published"]["sessions"] == len(plan["sessions"]) == 25
+    assert {change["change"] for change in plan["sessions"]} == {"out"}
+    assert a.cli("preview") | {"cycleId": ""} == plan | {"cycleId": ""}
+    a.cli("sync")
+    b.cli("link", str(remote))
+    before = b.content()
+    assert b.cli("preview")["applied"]["inserted"] == 335
+    assert b.content() == before
+    assert b.cli("sync")["applied"]["inserted"] == 335, "the preview promised something else"
+
+
+def test_an_embedded_vault_can_move_to_a_real_remote(machine: Make, remote: Path) -> None:
+    a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
+    made = a.cli("init")
+    assert a.cli("sync")["published"]["sessions"] == 25
+    moved = a.cli("init", "--move-to", str(remote))
+    assert moved["vaultId"] == made["vaultId"]
+    assert b.cli("link", str(remote))["vaultId"] == made["vaultId"]
+    assert b.cli("sync")["applied"]["sessions"] == 25
+
+
+def test_options_are_understood_before_and_after_the_command(machine: Make) -> None:
+    a = machine("a", "ada-1.18.33")
+    for arguments in (("--json", "status"), ("status", "--json")):
+        assert json.loads(a.run(*arguments).stdout)["configured"] is False
+
+
+@pytest.mark.parametrize("arguments", [["nope"], [], ["link"], ["sync", "--nope"], ["init", "a", "b"]])
+def test_usage_errors(machine: Make, arguments: list[str]) -> None:
+    done = machine("a").run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_one_line_for_people_and_an_object_for_scripts(machine: Make) -> None:
+    a = machine("a", "ada-1.18.33")
+    done = a.run("sync")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    error = a.cli("sync", expect=(1,))["error"]
+    assert error.keys() == {"code", "kind", "message", "detail", "remedy", "retryable"}
+    assert error["kind"] == "notConfigured"
+
+
+def test_version_and_help(machine: Make) -> None:
+    assert machine("a").run("--version").stdout.startswith("opencode-sidecar 0.")
+    assert "sync" in machine("b").run("--help").stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_is_status_130_and_harmless(machine: Make, remote: Path, number: signal.Signals) -> None:
+    a = machine("a", "ada-1.18.33")
+    a.cli("init", str(remote))
+    connection = a.connect()
+    edits.new_session(connection, "ses_busy", int(time.time() * 1000))
+    edits.add_turn(connection, "ses_busy", "busy", int(time.time() * 1000) - 10)
+    connection.close()
+    process = subprocess.Popen([sys.executable, "-m", "sidecar", "sync"], env=a.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1.2)  # it waits for the session to go quiet
+    process.send_signal(number)
+    began = time.monotonic()
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130, stderr
+    assert time.monotonic() - began < 1.0
+    assert b"Traceback" not in stderr
+    assert a.cli("sync")["published"]["sessions"] + 0 >= 1
+    a.check_integrity()
+
+
+def test_files_of_ours_are_private(machine: Make, remote: Path) -> None:
+    if os.name != "posix":
+        pytest.skip("POSIX permissions")
+    a = machine("a", "ada-1.18.33")
+    a.cli("init", str(remote))
+    a.cli("sync")
+    assert a.own_state.stat().st_mode & 0o077 == 0
+    for name in ("device.json", "shadow.db"):
+        assert (a.own_state / name).stat().st_mode & 0o077 == 0
