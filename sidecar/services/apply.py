@@ -8,7 +8,7 @@ holds; rows that are already as they should be are adopted without a write.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.counters import recompute
@@ -25,7 +25,6 @@ from sidecar.domain.state import (
     LocalChange,
     Op,
     Row,
-    SessionRows,
     ShadowRow,
     Waiting,
     WriteCounts,
@@ -34,6 +33,7 @@ from sidecar.domain.task import Task
 from sidecar.services.merge import Environment, Plan, plan_group
 from sidecar.services.publish import note_divergence
 from sidecar.services.receive import MAX_SEGMENT_BYTES
+from sidecar.services.rows import load_value, row_hashes
 from sidecar.services.scan import ShadowRows
 from sidecar.services.workspace import Workspace
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from sidecar.adapters.segments import SegmentReader
     from sidecar.adapters.sqlite.writer import RowWriter
 
-MAX_VALUE_BYTES = 2 << 30
 _DELETE_ORDER = {PART: 0, MESSAGE: 1, SESSION_MESSAGE: 2, TODO: 3, SESSION: 4}
 
 
@@ -64,16 +63,21 @@ class Applier:
             self._writer.close()
 
     # --- which records to try -------------------------------------------------------------------------------------
-    def run(self, states: Iterable[int] = (NEW, BUSY, PARENT_MISSING), *, device: str | None = None) -> None:
-        """Apply what waits in these states, and what became possible meanwhile, until nothing more does."""
-        states = set(states) | self._due()
+    def run(self) -> None:
+        """Apply what waits, and what became possible meanwhile, until nothing more does."""
+        self._settle({NEW, BUSY, PARENT_MISSING} | self._due())
+        if not self.dry:
+            for session in self.ws.shadow.recounts():
+                self._recount(session)
+
+    def _settle(self, states: set[int]) -> None:
         while True:
             before = (self.counts.total, len(self.sessions))
-            work = [w for w in self.ws.shadow.waiting(sorted(states)) if (device is None or w.device == device) and self._is_due(w)]
+            work = [w for w in self.ws.shadow.waiting(sorted(states)) if self._is_due(w)]
             if not work:
                 return
             self._pass(work)
-            left = [w for w in self.ws.shadow.waiting([NEW]) if device is None or w.device == device]
+            left = self.ws.shadow.waiting([NEW])
             if self.dry or (not left and (self.counts.total, len(self.sessions)) == before):
                 return
             states = {NEW, PARENT_MISSING}
@@ -164,8 +168,6 @@ class Applier:
             plan = plan_group(group, known, tombs, self._environment())
         ops = plan.ops + self._deletes(plan, known, tombs, session)
         self._write(session, ops)
-        if not self.dry and ops:
-            self._recount(session, ops)
         with shadow.writing():
             shadow.mark(session, group.device, group.sequence, plan.state, until=plan.until, detail=plan.detail)
             if len(shadow.writers(session)) > 1:
@@ -180,21 +182,8 @@ class Applier:
         return Environment(columns, ws.tools.hash_row, ws.localise_session, ws.tools.problem_with, ws.tools.role_of, self._load, ws.clock.wall())
 
     def _load(self, value: Any) -> Any:
-        """Fetch a large value that a record only refers to."""
-        chunks = getattr(value, "chunks", None)
-        if chunks is None or self._reader is None:
-            return value
-        (device, _), _reader = self._reader
-        commit = self.ws.shadow.head_of(device)[0] or ""
-        data = b""
-        for path in chunks:
-            part = self.ws.repo.read_file(commit, path, limit=MAX_VALUE_BYTES)
-            if part is None:
-                raise SidecarError("segmentCorrupt", "A large value is missing from the vault.", detail=path)
-            data += self.ws.tools.decompress(part, value.size)
-        if len(data) != value.size or self.ws.tools.sha256(data) != value.sha256:
-            raise SidecarError("segmentCorrupt", "A large value does not match its checksum.", detail=chunks[0])
-        return data.decode("utf-8", "surrogateescape") if value.is_text else data
+        """Fetch a large value that a record of the open segment only refers to."""
+        return load_value(self.ws, value, self._reader[0][0]) if self._reader is not None else value
 
     # --- deletions ------------------------------------------------------------------------------------------------
     def _deletes(self, plan: Plan, known: ShadowRows, tombs: dict[tuple[str, str], dict[str, int]], session: str) -> list[Op]:
@@ -233,14 +222,26 @@ class Applier:
         return local, ShadowRow(version, sequence, self.ws.tools.hash_row(local), local.get("time_updated"))
 
     def _delete_session(self, session: str, known: ShadowRows) -> None:
+        """Delete all of a session, or nothing: what is here and was never recorded may be somebody's next turn."""
+        shadow = self.ws.shadow
+        local = self.ws.db.session(session)
+        present = row_hashes(self.ws, local) if local is not None else {}
         ops = [Op(table, key, None, row.hash) for (table, key), row in known.items()]
         ops.sort(key=lambda op: _DELETE_ORDER[op.table])
-        self._write(session, ops, deletes=True)
-        if not self.dry:
-            with self.ws.shadow.writing():
-                self.ws.shadow.drop_session(session)
-        with self.ws.shadow.writing():
-            self.ws.shadow.mark_all(session, APPLIED)
+        try:
+            if any(at not in known or known[at].hash != digest for at, digest in present.items()):
+                raise LocalChange(f"session {session}")
+            self._write(session, ops, deletes=True)
+        except LocalChange as change:
+            # What was deleted before the change came is in the logs: should the session turn out to live, all of it is due again.
+            with shadow.writing():
+                shadow.mark_all(session, BUSY, f"changed here meanwhile: {change}")
+                shadow.forget_scan(session)
+            return
+        with shadow.writing():
+            if not self.dry:
+                shadow.drop_session(session)
+            shadow.mark_all(session, APPLIED)
 
     # --- writing --------------------------------------------------------------------------------------------------
     def _write(self, session: str, ops: Sequence[Op], *, deletes: bool = False) -> None:
@@ -261,10 +262,6 @@ class Applier:
             self._writer = self.ws.tools.row_writer(self._schema)
         done = self._writer.write(ops, self.task, lambda chunk, images: self._journal(session, chunk, images), lambda chunk: self._note(session, chunk))
         self.counts.add(done)
-        if self._writer.unknown_rows:
-            self._writer.unknown_rows = False
-            with self.ws.shadow.writing():
-                self.ws.shadow.forget_scan(session)
         if done.total:
             self.sessions[session] = change
 
@@ -276,26 +273,32 @@ class Applier:
             self._entry = shadow.journal(self.cycle, int(time.time() * 1000), session, before, after)
 
     def _note(self, session: str, chunk: Sequence[Op]) -> None:
-        with self.ws.shadow.writing():
-            _remember(self.ws, session, [(op.table, op.key, op.after) for op in chunk])
-            self.ws.shadow.journal_done(self._entry)
+        shadow = self.ws.shadow
+        with shadow.writing():
+            shadow.put_rows(session, [(op.table, op.key, op.after) for op in chunk if op.after is not None])
+            shadow.drop_rows(session, [(op.table, op.key) for op in chunk if op.after is None])
+            if any(op.table in (SESSION, MESSAGE) for op in chunk):
+                shadow.need_recount([session])
+            shadow.journal_done(self._entry)
 
-    def _recount(self, session: str, ops: Sequence[Op]) -> None:
+    def _recount(self, session: str) -> None:
         """Counters are not registers: with several writers they follow from the merged messages, the same everywhere."""
-        columns = self._schema.columns[SESSION]
-        if "cost" not in columns or not any(op.table in (MESSAGE, SESSION) for op in ops):
-            return
-        known = self.ws.shadow.rows(session).get((SESSION, session))
-        if known is None or (len(self.ws.shadow.writers(session)) < 2 and "cost" in (known.cells or {})):
-            return
-        rows = self.ws.db.session(session)
-        if rows is None:
-            return
-        totals = {name: value for name, value in recompute(str(m["data"]) for m in rows.messages.values()).items() if name in columns}
-        wrong = {name: value for name, value in totals.items() if rows.session.get(name) != value}
-        if wrong:
+        shadow, columns = self.ws.shadow, self._schema.columns[SESSION]
+        known = shadow.rows(session, SESSION).get((SESSION, session))
+        derived = "cost" in columns and known is not None and (len(shadow.writers(session)) > 1 or "cost" not in (known.cells or {}))
+        rows = self.ws.db.session(session) if derived else None
+        if rows is not None and known is not None:
+            totals = {name: value for name, value in recompute(str(m["data"]) for m in rows.messages.values()).items() if name in columns}
+            wrong = {name: value for name, value in totals.items() if rows.session.get(name) != value}
             after = ShadowRow(known.version, known.sequence, b"", known.updated, known.cells)
-            self._write(session, [Op(SESSION, session, wrong, known.hash, after)])
+            try:
+                self._write(session, [Op(SESSION, session, wrong, known.hash, after)] if wrong else [])
+            except LocalChange:
+                with shadow.writing():
+                    shadow.forget_scan(session)
+                return  # the cycle scans and comes back
+        with shadow.writing():
+            shadow.recounted(session)
 
 
 def _default(column: Any) -> Any:
@@ -305,48 +308,3 @@ def _default(column: Any) -> Any:
 
 def _packed(row: ShadowRow | None) -> list[Any] | None:
     return None if row is None else [list(row.version), row.sequence, row.hash, row.updated, row.cells]
-
-
-def _remember(ws: Workspace, session: str, rows: Iterable[tuple[str, str, ShadowRow | None]]) -> None:
-    puts, gone = [], []
-    for table, key, row in rows:
-        if row is None:
-            gone.append((table, key))
-        else:
-            puts.append((table, key, row))
-    ws.shadow.put_rows(session, puts)
-    ws.shadow.drop_rows(session, gone)
-
-
-def recover_journal(ws: Workspace) -> None:
-    """After a crash between the database's commit and the shadow's: adopt what did reach the database."""
-    for entry, session, after in ws.shadow.journal_open():
-        rows = ws.db.session(session)
-        present = row_hashes(ws, rows) if rows is not None else {}
-        adopted: list[tuple[str, str, ShadowRow | None]] = []
-        for table, key, packed in ws.tools.unpack(after):
-            if packed is None:
-                if (table, key) not in present:
-                    adopted.append((table, key, None))
-                continue
-            version, sequence, digest, updated, cells = packed
-            if present.get((table, key)) == digest:
-                adopted.append((table, key, ShadowRow(Version(*version), sequence, digest, updated, cells)))
-        with ws.shadow.writing():
-            _remember(ws, session, adopted)
-            ws.shadow.journal_done(entry)
-
-
-def row_hashes(ws: Workspace, rows: SessionRows) -> dict[tuple[str, str], bytes]:
-    """Content hash of every row of a session, as the shadow records them."""
-    hash_row, session = ws.tools.hash_row, str(rows.session["id"])
-    found = {(SESSION, session): hash_row(rows.session)}
-    for table, group in ((MESSAGE, rows.messages), (PART, rows.parts)):
-        found.update(((table, key), hash_row(row)) for key, row in group.items())
-    for key, row in rows.session_messages.items():
-        found[(SESSION_MESSAGE, key)] = hash_row({name: value for name, value in row.items() if name != "seq"})
-    if rows.todos:
-        items = [{name: value for name, value in item.items() if name != "session_id"} for item in rows.todos]
-        updated = max((item.get("time_updated") or 0 for item in items), default=None)
-        found[(TODO, session)] = hash_row({"items": items, "time_updated": updated})
-    return found

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.sync import Applied, CycleResult, Published
-from sidecar.domain.state import FUTURE, PARENT_MISSING, QUARANTINED, UNPLACED
+from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, UNPLACED
 from sidecar.domain.task import Task
-from sidecar.services.apply import Applier, recover_journal
+from sidecar.services.apply import Applier
 from sidecar.services.publish import Outcome, Publisher, push_own
-from sidecar.services.receive import fetch_others, recover_logs
+from sidecar.services.receive import fetch_others
+from sidecar.services.recover import recover
 from sidecar.services.workspace import Workspace
 
 MAX_SETTLE_SECONDS = 5.0
@@ -32,8 +33,7 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
     cycle = uuid.uuid4().hex[:12]
     totals = _Totals()
     state = ws.db.file_state()
-    moved = _recover(ws, task, cycle) or allow_deletions or ws.shadow.get("file_state") != state or bool(ws.shadow.local_waiting())
-    if moved:
+    if recover(ws, task) or allow_deletions or ws.shadow.get("file_state") != state or _unsettled(ws):
         _scan(ws, task, totals, state, allow_deletions=allow_deletions)
     task.report("connect")
     heads = ws.repo.remote_heads(task)
@@ -47,23 +47,14 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
             _apply(ws, task, applier, totals)
         finally:
             applier.close()
-        if publish and totals.scans and ws.repo.local_ref(ws.identity.ref) != heads.get(ws.identity.branch) and not totals.pushed:
-            totals.pushed = push_own(ws, task, heads)
+        if publish and ws.repo.local_ref(ws.identity.ref) not in (heads.get(ws.identity.branch), ws.shadow.get("confirmed")):
+            totals.pushed |= push_own(ws, task, heads)
     return _result(ws, cycle, totals, applier)
 
 
-def _recover(ws: Workspace, task: Task, cycle: str) -> bool:
-    """Finish what a crash interrupted. True when there was something."""
-    pending = bool(ws.shadow.journal_open())
-    recover_journal(ws)
-    if not recover_logs(ws, task):
-        return pending
-    applier = Applier(ws, task, cycle)
-    try:
-        applier.run()
-    finally:
-        applier.close()
-    return True
+def _unsettled(ws: Workspace) -> bool:
+    """Whether something waits for a scan that may now find more than the last one did."""
+    return bool(ws.shadow.local_waiting() or ws.shadow.waiting([BUSY]) or ws.shadow.recounts())
 
 
 def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool) -> None:
@@ -88,7 +79,7 @@ def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *,
 def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None:
     applier.run()
     totals.warnings += applier.warnings
-    if any(w.state == 6 for w in ws.shadow.waiting([6])):
+    if ws.shadow.waiting([BUSY]) or ws.shadow.recounts():
         # Something changed under our hands: record it, then merge against it.
         totals.scans.append(Publisher(ws, task).scan())
         applier.run()
@@ -112,7 +103,7 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
         ws.shadow.put("last_error", None)
     return CycleResult(
         cycle_id=cycle,
-        up_to_date=not totals.pushed and not published.rows and not published.tombstones and not (applier and applier.counts.total),
+        up_to_date=not (totals.pushed or published.rows or published.tombstones or (applier and applier.counts.total) or ws.shadow.waiting([NEW, BUSY])),
         published=published,
         applied=applied,
         session_ids=sorted(applier.sessions) if applier else [],
@@ -125,7 +116,7 @@ def waiting_counts(ws: Workspace) -> dict[str, Any]:
     """The counts that every result and `status` share."""
     states = ws.shadow.counts()
     return {
-        "held": states.get(FUTURE, 0) + states.get(PARENT_MISSING, 0) + states.get(6, 0),
+        "held": states.get(FUTURE, 0) + states.get(PARENT_MISSING, 0) + states.get(BUSY, 0),
         "unplaced": states.get(UNPLACED, 0),
         "quarantined": states.get(QUARANTINED, 0) + len(ws.shadow.problems()),
         "diverged": len(ws.shadow.get("diverged", [])),

@@ -208,6 +208,7 @@ class Publisher:
                     shadow.drop_rows(session, [(table, key)])
             for session, rows in by_session.items():
                 shadow.put_rows(session, rows)
+            shadow.need_recount(session for session in mentions if len(shadow.writers(session)) > 1)
             for record in opened.tombs:
                 shadow.bury(record.session_id, record.table, record.key, record.seen or {})
             for session, fingerprint, title in opened.scanned:

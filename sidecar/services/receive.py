@@ -17,6 +17,10 @@ _BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
 _SEGMENT = re.compile(r"^seg/\d{6}/(\d{9})-([0-9a-f]{16})$")
 
 
+def is_log_branch(branch: str) -> bool:
+    return _BRANCH.match(branch) is not None
+
+
 def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     """Fetch what moved and index it. Returns warnings: one device's damage never stops the others."""
     wanted = {}
@@ -46,8 +50,8 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     return warnings
 
 
-def index_log(ws: Workspace, task: Task, device: str, head: str) -> list[str]:
-    """Enter another device's new segments into the shadow."""
+def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int = NEW) -> list[str]:
+    """Enter a log's new segments into the shadow, their records in `state`."""
     info = _read_head(ws, device, head)
     before, sequence = ws.shadow.head_of(device)
     warnings = []
@@ -67,7 +71,7 @@ def index_log(ws: Workspace, task: Task, device: str, head: str) -> list[str]:
             data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
             reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number)
             with ws.shadow.writing():
-                ws.shadow.add_segment(device, number, entry.sha, entry.path, reader.sessions(), state=NEW)
+                ws.shadow.add_segment(device, number, entry.sha, entry.path, reader.sessions(), state=state)
             sequence = max(sequence, number)
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
@@ -105,26 +109,3 @@ def _read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
         raise SidecarError(
             "segmentCorrupt", f"The head of device {device} is unreadable.", remedy="Nothing of it was used; the other devices keep syncing."
         ) from None
-
-
-def recover_logs(ws: Workspace, task: Task) -> bool:
-    """Index what this device published but does not remember: after a crash between commit and shadow, or a lost shadow.
-
-    A shadow that remembers nothing at all forgot the other devices' logs too; those that were fetched are indexed again, so
-    that rows which came from there are not taken for this device's own. True when there was something.
-    """
-    commit = ws.repo.local_ref(ws.identity.ref)
-    known, _ = ws.shadow.head_of(ws.identity.device_id)
-    if commit is None or commit == known:
-        return False
-    index_log(ws, task, ws.identity.device_id, commit)
-    if known is None:
-        for ref, head in ws.repo.refs("refs/remotes/origin/sessions/").items():
-            device = ref.rpartition("/")[2]
-            if device != ws.identity.device_id and _BRANCH.match(f"sessions/{device}"):
-                try:
-                    index_log(ws, task, device, head)
-                except SidecarError as error:
-                    if error.kind not in ("segmentCorrupt", "newerFormat"):
-                        raise
-    return True

@@ -20,10 +20,11 @@ from protocol.sync import (
 from sidecar.domain.records import SESSION
 from sidecar.domain.state import FUTURE, NEW, PARENT_MISSING, QUARANTINED, REASONS, UNPLACED
 from sidecar.domain.task import Task
-from sidecar.services.apply import Applier, row_hashes
+from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
 from sidecar.services.publish import Publisher
 from sidecar.services.receive import fetch_others
+from sidecar.services.rows import row_hashes
 from sidecar.services.workspace import Workspace
 
 MAX_ATTENTION = 200

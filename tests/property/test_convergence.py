@@ -11,7 +11,6 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -228,6 +227,4 @@ Devices.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
-TestDevices = pytest.mark.xfail(strict=False, reason="KNOWN DEFECT: after a crash or a lost shadow devices may not converge; see CHANGELOG.md")(
-    Devices.TestCase
-)
+TestDevices = Devices.TestCase

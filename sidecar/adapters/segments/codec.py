@@ -90,19 +90,26 @@ class SegmentReader:
         return found
 
     def groups(self, only: frozenset[str] | None = None) -> Iterator[Group]:
-        """The sessions' records in log order; a session that spans frames comes as one group."""
-        open_group: Group | None = None
-        for offset, size, raw_size, groups in self._frames:
-            if only is not None and not any(session_id in only for session_id, *_ in groups):
+        """One group per session, wherever in the segment its records lie; its records in log order."""
+        last: dict[str, int] = {}
+        for index, (*_, groups) in enumerate(self._frames):
+            last.update((session_id, index) for session_id, *_ in groups if only is None or session_id in only)
+        wanted: dict[int, set[str]] = {}
+        for session_id, index in last.items():
+            wanted.setdefault(index, set()).add(session_id)
+        open_groups: dict[str, Group] = {}
+        for index, (offset, size, raw_size, groups) in enumerate(self._frames):
+            if not any(session_id in last for session_id, *_ in groups):
                 continue
             for record in self._records(offset, size, raw_size):
-                if open_group is None or record.session_id != open_group.session_id:
-                    if open_group is not None and (only is None or open_group.session_id in only):
-                        yield open_group
-                    open_group = Group(record.session_id, self.device, self.sequence)
-                open_group.records.append(record)
-        if open_group is not None and (only is None or open_group.session_id in only):
-            yield open_group
+                if record.session_id not in last:
+                    continue
+                group = open_groups.get(record.session_id)
+                if group is None:
+                    group = open_groups[record.session_id] = Group(record.session_id, self.device, self.sequence)
+                group.records.append(record)
+            for session_id in [session_id for session_id in open_groups if session_id in wanted.get(index, ())]:
+                yield open_groups.pop(session_id)
 
     def _records(self, offset: int, size: int, raw_size: int) -> Iterator[Record]:
         if raw_size > MAX_FRAME_BYTES:

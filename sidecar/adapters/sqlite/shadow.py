@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS row (session TEXT, tbl TEXT, key TEXT, time INTEGER N
 CREATE TABLE IF NOT EXISTS tombstone (session TEXT, tbl TEXT, key TEXT, seen TEXT NOT NULL, PRIMARY KEY (session, tbl, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scanned (session TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (session TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, cycle TEXT NOT NULL, at INTEGER NOT NULL, session TEXT NOT NULL,
   before BLOB NOT NULL, after BLOB NOT NULL, done INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS journal_open ON journal (done) WHERE done = 0;
@@ -76,11 +77,12 @@ class Shadow:
         self.db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value=excluded.value", (key, json.dumps(value)))
 
     # --- rows -----------------------------------------------------------------------------------------------------
-    def rows(self, session: str) -> dict[tuple[str, str], ShadowRow]:
+    def rows(self, session: str, table: str | None = None) -> dict[tuple[str, str], ShadowRow]:
         query = "SELECT tbl, key, time, counter, device, sequence, hash, updated, cells FROM row WHERE session=?"
+        query, parameters = (query, (session,)) if table is None else (query + " AND tbl=?", (session, table))
         return {
             (table, key): ShadowRow(Version(time, counter, device), sequence, digest, updated, json.loads(cells) if cells else None)
-            for table, key, time, counter, device, sequence, digest, updated, cells in self.db.execute(query, (session,))
+            for table, key, time, counter, device, sequence, digest, updated, cells in self.db.execute(query, parameters)
         }
 
     def put_rows(self, session: str, rows: Iterable[tuple[str, str, ShadowRow]]) -> None:
@@ -141,6 +143,10 @@ class Shadow:
         row = self.db.execute("SELECT blob, path FROM segment WHERE device=? AND sequence=?", (device, sequence)).fetchone()
         return (row[0], row[1]) if row else None
 
+    def segments(self, device: str, after: int) -> list[tuple[int, str, str]]:
+        """(sequence, git blob, path) of a log's segments past `after`."""
+        return list(self.db.execute("SELECT sequence, blob, path FROM segment WHERE device=? AND sequence>? ORDER BY sequence", (device, after)))
+
     def put_dots(self, session: str) -> list[tuple[str, int]]:
         """(device, sequence) of every segment with a put for this session, applied or not."""
         return list(self.db.execute("SELECT device, max(sequence) FROM session_segment WHERE session=? AND puts=1 GROUP BY device", (session,)))
@@ -185,8 +191,8 @@ class Shadow:
         """Records that had columns or tables this database lacked are due again: an upgrade may have brought them."""
         self.db.execute("UPDATE session_segment SET state=?, detail='' WHERE detail='unknown-columns'", (NEW,))
 
-    def mark_all(self, session: str, state: int) -> None:
-        self.db.execute("UPDATE session_segment SET state=?, until=0, detail='' WHERE session=?", (state, session))
+    def mark_all(self, session: str, state: int, detail: str = "") -> None:
+        self.db.execute("UPDATE session_segment SET state=?, until=0, detail=? WHERE session=?", (state, detail, session))
 
     def counts(self) -> dict[int, int]:
         """Number of sessions that wait, per state."""
@@ -233,6 +239,16 @@ class Shadow:
 
     def local_waiting(self) -> list[tuple[str, str, str, str]]:
         return list(self.db.execute("SELECT session, reason, detail, title FROM waiting ORDER BY session"))
+
+    def need_recount(self, sessions: Iterable[str]) -> None:
+        """Note that the totals of these sessions may not be the sum of their messages any more."""
+        self.db.executemany("INSERT OR IGNORE INTO recount VALUES (?)", ((session,) for session in sessions))
+
+    def recounts(self) -> list[str]:
+        return [row[0] for row in self.db.execute("SELECT session FROM recount ORDER BY session")]
+
+    def recounted(self, session: str) -> None:
+        self.db.execute("DELETE FROM recount WHERE session=?", (session,))
 
     # --- journal --------------------------------------------------------------------------------------------------
     def journal(self, cycle: str, at: int, session: str, before: bytes, after: bytes) -> int:

@@ -40,7 +40,6 @@ class RowWriter:
         self._rows_per_chunk = 32
         self._version: int | None = None
         self.contended = False
-        self.unknown_rows = False
 
     def close(self) -> None:
         self._db.close()
@@ -145,10 +144,7 @@ class RowWriter:
             if digest is not None and op.after is not None and op.after.hash == digest:
                 continue
             if digest != op.expected:
-                if op.expected is not None:
-                    raise LocalChange(f"{table} {op.key}")
-                self._take_as_base(op)
-                continue
+                raise LocalChange(f"{table} {op.key}")
             write.append((op, row))
             images.append((table, op.key, row))
         self._upsert(table, [op for op, _ in write])
@@ -160,15 +156,6 @@ class RowWriter:
                 op.after.hash = self._digest(table, self._existing(table, [op.key]).get(op.key)) or b""
         if table == SESSION_MESSAGE and write:
             self._renumber(str(write[0][0].columns["session_id"]))  # type: ignore[index]
-
-    def _take_as_base(self, op: Op) -> None:
-        """The row is here with other content and the shadow does not know it (it was lost, or never learnt of it).
-
-        The record becomes what the shadow knows; the row is left alone, and the next scan publishes it as a change to that.
-        """
-        self.unknown_rows = True
-        if op.after is not None and not op.after.hash:
-            op.after.hash = b"\0"
 
     def _digest(self, table: str, row: Row | None) -> bytes | None:
         if row is None:
@@ -232,10 +219,7 @@ class RowWriter:
         if op.after is not None and digest == op.after.hash:
             return
         if digest != op.expected:
-            if op.expected is not None:
-                raise LocalChange(f"todo {op.key}")
-            self._take_as_base(op)
-            return
+            raise LocalChange(f"todo {op.key}")
         images.append((TODO, op.key, {"items": before}))
         self._db.execute("DELETE FROM todo WHERE session_id=?", (op.key,))
         for item in (op.columns or {})["items"]:

@@ -1,0 +1,237 @@
+"""After a crash or a lost shadow: let the shadow know again what the database and the logs already hold.
+
+Nothing here writes to opencode's database. Whatever the shadow learns is a *base*: the version that a row's content has in
+the logs. What the next scan finds beyond the base is a local change, what the logs hold beyond it is applied by the cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import InitVar, dataclass, field
+from typing import NamedTuple
+
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.records import SESSION, TODO, Group, Record, Version
+from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
+from sidecar.domain.task import Task
+from sidecar.services.receive import MAX_SEGMENT_BYTES, index_log, is_log_branch
+from sidecar.services.rows import load_value, row_hashes
+from sidecar.services.scan import ShadowRows, value_hash
+from sidecar.services.workspace import Workspace
+
+_UNKNOWN = b"\0"
+"""No row has this hash: the next scan compares the row column by column."""
+_OTHER = "?"
+"""No value has this hash, see `value_hash`."""
+
+
+def recover(ws: Workspace, task: Task) -> bool:
+    """Finish what a crash interrupted. True when there was something, so that the caller scans."""
+    pending = bool(ws.shadow.journal_open())
+    recover_journal(ws)
+    own, remembered = ws.identity.device_id, ws.shadow.get("device")
+    commit = ws.repo.local_ref(ws.identity.ref)
+    known, _ = ws.shadow.head_of(own)
+    if commit is not None and commit != known:
+        task.report("recover")
+        with ws.shadow.writing():
+            if remembered == own:
+                _redo(ws, task, commit)
+            else:
+                _rebuild(ws, task, commit)
+        pending = True
+    if remembered != own:
+        with ws.shadow.writing():
+            ws.shadow.put("device", own)
+    return pending
+
+
+def recover_journal(ws: Workspace) -> None:
+    """After a crash between the database's commit and the shadow's: adopt what did reach the database."""
+    for entry, session, after in ws.shadow.journal_open():
+        rows = ws.db.session(session)
+        present = row_hashes(ws, rows) if rows is not None else {}
+        puts: list[tuple[str, str, ShadowRow]] = []
+        gone: list[tuple[str, str]] = []
+        for table, key, packed in ws.tools.unpack(after):
+            if packed is None:
+                if (table, key) not in present:
+                    gone.append((table, key))
+                continue
+            version, sequence, digest, updated, cells = packed
+            if present.get((table, key)) == digest:
+                puts.append((table, key, ShadowRow(Version(*version), sequence, digest, updated, cells)))
+        with ws.shadow.writing():
+            ws.shadow.put_rows(session, puts)
+            ws.shadow.drop_rows(session, gone)
+            ws.shadow.need_recount([session])
+            ws.shadow.journal_done(entry)
+
+
+# --- own log ahead of the shadow --------------------------------------------------------------------------------------
+def _redo(ws: Workspace, task: Task, commit: str) -> None:
+    """Our last commits did not reach the shadow: what they say was in the database when they were made."""
+    own = ws.identity.device_id
+    _, before = ws.shadow.head_of(own)
+    index_log(ws, task, own, commit, state=APPLIED)
+    for group in _groups(ws, task, own, after=before):
+        session = group.session_id
+        local = ws.db.session(session)
+        fold = _Fold(ws, ws.shadow.rows(session), local, redo=True)
+        for record in group.records:
+            if record.is_tombstone:
+                ws.shadow.bury(session, record.table, record.key, record.seen or {})
+                if record.table == SESSION:
+                    ws.shadow.drop_session(session)
+                    fold.known.clear()
+                else:
+                    ws.shadow.drop_rows(session, [(record.table, record.key)])
+                    fold.known.pop((record.table, record.key), None)
+            else:
+                fold.put(record, group.sequence, own)
+        fold.save(session)
+        ws.shadow.need_recount([session])
+        ws.shadow.forget_scan(session)
+
+
+# --- a lost shadow ----------------------------------------------------------------------------------------------------
+def _rebuild(ws: Workspace, task: Task, commit: str) -> None:
+    """The shadow remembers nothing: find the version of every row that is here, in our log and in those that were fetched.
+
+    A row that some log has and the database has not is due to be applied: it may have been deleted here without that having
+    been published, and of the two mistakes only bringing it back can be put right.
+    """
+    own = ws.identity.device_id
+    logs = [(own, commit)]
+    for ref, head in ws.repo.refs("refs/remotes/origin/sessions/").items():
+        device = ref.rpartition("/")[2]
+        if device != own and is_log_branch(f"sessions/{device}"):
+            logs.append((device, head))
+    folds: dict[str, _Fold] = {}
+    groups: list[tuple[str, str, int, list[_Put] | None]] = []
+    for device, head in logs:
+        try:
+            index_log(ws, task, device, head)
+        except SidecarError as error:
+            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+                raise
+            continue
+        for group in _groups(ws, task, device, after=0):
+            session = group.session_id
+            fold = folds.get(session)
+            if fold is None:
+                fold = folds[session] = _Fold(ws, {}, ws.db.session(session), redo=False)
+            puts = [record for record in group.records if not record.is_tombstone]
+            for record in puts:
+                fold.put(record, group.sequence, device)
+            whole = (
+                [_Put(r.table, r.key, r.version, tuple(r.columns or ()) if r.table == SESSION else ()) for r in puts]
+                if len(puts) == len(group.records)
+                else None
+            )
+            groups.append((session, device, group.sequence, whole))
+    for session, fold in folds.items():
+        fold.save(session)
+    for session, device, sequence, whole in groups:
+        if whole is not None and all(map(folds[session].has, whole)):
+            ws.shadow.mark(session, device, sequence, APPLIED)
+    ws.shadow.need_recount(folds)
+
+
+def _groups(ws: Workspace, task: Task, device: str, *, after: int) -> Iterator[Group]:
+    """All groups of a log's segments from `after` on, in order; segments that cannot be read are skipped: they are reported elsewhere."""
+    for sequence, blob, path in ws.shadow.segments(device, after):
+        task.check()
+        try:
+            data = ws.repo.read_blob(blob, limit=MAX_SEGMENT_BYTES)
+            yield from ws.tools.segment_reader(data, path, device=device, sequence=sequence).groups(None)
+        except SidecarError as error:
+            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+                raise
+
+
+class _Put(NamedTuple):
+    table: str
+    key: str
+    version: Version
+    columns: tuple[str, ...]
+
+
+@dataclass
+class _Fold:
+    """The base of one session's rows. Order-free: the greatest version whose content is here, else the greatest of all."""
+
+    ws: Workspace
+    known: ShadowRows
+    local: InitVar[SessionRows | None]
+    redo: bool
+    """Redoing our own last scan: the newest record is the base whatever the database holds now, also where the row is gone."""
+    _changed: ShadowRows = field(default_factory=dict)
+    _hashes: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _session_row: Row | None = None
+
+    def __post_init__(self, local: SessionRows | None) -> None:
+        if local is not None:
+            self._hashes, self._session_row = row_hashes(self.ws, local), local.session
+
+    def put(self, record: Record, sequence: int, device: str) -> None:
+        at = (record.table, record.key)
+        if at not in self._hashes and not self.redo:
+            return
+        row = self._session(record, sequence, device) if record.table == SESSION else self._row(record, sequence, device)
+        if row is not None:
+            self.known[at] = self._changed[at] = row
+
+    def has(self, put: _Put) -> bool:
+        """Whether the database is at this put or beyond."""
+        row = self.known.get((put.table, put.key))
+        if row is None:
+            return False
+        if row.cells is None:
+            return row.version >= put.version
+        return all(name in row.cells and Version(*row.cells[name][:3]) >= put.version for name in put.columns)
+
+    def save(self, session: str) -> None:
+        self.ws.shadow.put_rows(session, [(table, key, row) for (table, key), row in self._changed.items() if (table, key) in self.known])
+
+    def _row(self, record: Record, sequence: int, device: str) -> ShadowRow | None:
+        here, before = self._hashes.get((record.table, record.key)), self.known.get((record.table, record.key))
+        columns = {name: load_value(self.ws, value, device) for name, value in (record.columns or {}).items()}
+        if record.table == TODO:
+            updated = max((item.get("time_updated") or 0 for item in columns.get("items", ())), default=None)
+            content: Row = {"items": columns.get("items", []), "time_updated": updated}
+        else:
+            content, updated = {"id": record.key, "session_id": record.session_id, **columns}, columns.get("time_updated")
+        digest = self.ws.tools.hash_row(content)
+        if not self._better(record.version, digest == here, before.version if before else None, before is not None and before.hash == here):
+            return None
+        return ShadowRow(record.version, sequence, digest, updated if isinstance(updated, int) else None)
+
+    def _session(self, record: Record, sequence: int, device: str) -> ShadowRow:
+        before = self.known.get((SESSION, record.key))
+        cells = dict(before.cells or {}) if before else {}
+        columns = {name: load_value(self.ws, value, device) for name, value in (record.columns or {}).items()}
+        said = self.ws.localise_session(columns, False)
+        if said is None:
+            said = {name: value for name, value in columns.items() if name not in ("project_id", "directory")}
+        row = self._session_row or {}
+        for name in columns:
+            if row and name not in row:
+                continue
+            here = value_hash(row.get(name))
+            found = here if name in said and value_hash(said[name]) == here else _OTHER
+            cell = cells.get(name)
+            if self._better(record.version, found == here, Version(*cell[:3]) if cell else None, cell is not None and cell[3] == here):
+                cells[name] = [*record.version, found]
+        newest = before is None or record.version >= before.version
+        version, at = (record.version, sequence) if newest or before is None else (before.version, before.sequence)
+        updated = row.get("time_updated")
+        return ShadowRow(version, at, _UNKNOWN, updated if isinstance(updated, int) else None, cells)
+
+    def _better(self, version: Version, matches: bool, before: Version | None, before_matches: bool) -> bool:
+        """Whether this put is a better base than the one found before."""
+        if before is None:
+            return True
+        if matches != before_matches and not self.redo:
+            return matches
+        return version >= before

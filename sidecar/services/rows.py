@@ -1,0 +1,44 @@
+"""Rows as the shadow records them, and values too large for a record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
+from sidecar.domain.state import SessionRows
+from sidecar.services.workspace import Workspace
+
+MAX_VALUE_BYTES = 2 << 30
+
+
+def row_hashes(ws: Workspace, rows: SessionRows) -> dict[tuple[str, str], bytes]:
+    """Content hash of every row of a session, as the shadow records them."""
+    hash_row, session = ws.tools.hash_row, str(rows.session["id"])
+    found = {(SESSION, session): hash_row(rows.session)}
+    for table, group in ((MESSAGE, rows.messages), (PART, rows.parts)):
+        found.update(((table, key), hash_row(row)) for key, row in group.items())
+    for key, row in rows.session_messages.items():
+        found[(SESSION_MESSAGE, key)] = hash_row({name: value for name, value in row.items() if name != "seq"})
+    if rows.todos:
+        items = [{name: value for name, value in item.items() if name != "session_id"} for item in rows.todos]
+        updated = max((item.get("time_updated") or 0 for item in items), default=None)
+        found[(TODO, session)] = hash_row({"items": items, "time_updated": updated})
+    return found
+
+
+def load_value(ws: Workspace, value: Any, device: str) -> Any:
+    """The value that a record of `device` only refers to; other values pass through. Raises segmentCorrupt."""
+    chunks = getattr(value, "chunks", None)
+    if chunks is None:
+        return value
+    commit = ws.shadow.head_of(device)[0] or ""
+    data = b""
+    for path in chunks:
+        part = ws.repo.read_file(commit, path, limit=MAX_VALUE_BYTES)
+        if part is None:
+            raise SidecarError("segmentCorrupt", "A large value is missing from the vault.", detail=path)
+        data += ws.tools.decompress(part, value.size)
+    if len(data) != value.size or ws.tools.sha256(data) != value.sha256:
+        raise SidecarError("segmentCorrupt", "A large value does not match its checksum.", detail=chunks[0])
+    return data.decode("utf-8", "surrogateescape") if value.is_text else data

@@ -1,0 +1,133 @@
+"""Segments: what goes in comes out, in one piece per conversation, and damage is noticed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.adapters.segments import SegmentReader, SegmentWriter
+from sidecar.adapters.segments import writer as writer_module
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.records import MESSAGE, PART, SESSION, TABLES, Record, Version
+
+DEVICE = "d" * 32
+
+values = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(st.characters(exclude_categories=())) | st.binary()
+versions = st.builds(Version, st.integers(0, 2**53), st.integers(0, 2**31), st.just(DEVICE))
+vectors = st.dictionaries(st.sampled_from(["a" * 32, "b" * 32, DEVICE]), st.integers(1, 1000), max_size=3)
+sessions = st.sampled_from(["ses_1", "ses_2", "ses_3"])
+puts = st.builds(Record, st.sampled_from(TABLES), st.text(max_size=8), sessions, versions, st.dictionaries(st.text(max_size=6), values, max_size=4))
+deletes = st.builds(lambda t, k, s, v, seen: Record(t, k, s, v, None, seen), st.sampled_from(TABLES), st.text(max_size=8), sessions, versions, vectors)
+logs = st.lists(puts | deletes, min_size=1, max_size=30)
+
+
+def write(records: list[Record], sequence: int = 1) -> tuple[bytes, str, dict[str, bytes]]:
+    writer = SegmentWriter(DEVICE, sequence)
+    for record in records:
+        writer.add(record)
+    segment = writer.finish()
+    return segment.data, segment.path, segment.blobs
+
+
+def read(data: bytes, path: str, only: frozenset[str] | None = None, sequence: int = 1) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for group in SegmentReader(data, path, device=DEVICE, sequence=sequence).groups(only):
+        assert group.session_id not in found, "a conversation came in two pieces: what one of them waits for, the other would tick off"
+        found[group.session_id] = group.records
+    return found
+
+
+def same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and (a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b)))
+
+
+@given(logs, st.integers(1, 400))
+def test_every_record_survives_the_trip_exactly(records: list[Record], frame: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "FRAME_BYTES", frame)
+        data, path, _ = write(records)
+    found = read(data, path)
+    expected: dict[str, list[Record]] = {}
+    for record in records:
+        expected.setdefault(record.session_id, []).append(record)
+    assert found.keys() == expected.keys()
+    for session, rows in expected.items():
+        for before, after in zip(rows, found[session], strict=True):
+            assert (before.table, before.key, before.version, before.columns is None) == (after.table, after.key, after.version, after.columns is None)
+            if before.columns is not None and after.columns is not None:
+                assert before.columns.keys() == after.columns.keys()
+                assert all(same(before.columns[name], after.columns[name]) for name in before.columns), "a value changed on its way"
+            else:
+                assert before.seen == after.seen
+
+
+@given(logs, st.integers(1, 400), st.frozensets(sessions))
+def test_reading_some_sessions_gives_all_of_them_and_nothing_else(records: list[Record], frame: int, only: frozenset[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "FRAME_BYTES", frame)
+        data, path, _ = write(records)
+    assert read(data, path, only) == {session: rows for session, rows in read(data, path).items() if session in only}
+
+
+@given(logs)
+def test_the_directory_tells_what_the_records_say(records: list[Record]) -> None:
+    data, path, _ = write(records)
+    mentions = SegmentReader(data, path, device=DEVICE, sequence=1).sessions()
+    assert mentions.keys() == {record.session_id for record in records}
+    for session, mention in mentions.items():
+        assert mention.puts == any(not r.is_tombstone for r in records if r.session_id == session)
+
+
+def test_a_conversation_whose_deletions_come_last_is_one_group() -> None:
+    """Deletions are written after everything else; taken apart, a group that must wait would be ticked off by its other half."""
+    version = Version(1, 0, DEVICE)
+    records = [
+        Record(SESSION, "ses_1", "ses_1", version, {"title": "a"}),
+        Record(SESSION, "ses_2", "ses_2", version, {"title": "b"}),
+        Record(MESSAGE, "msg_1", "ses_1", version, None, {DEVICE: 1}),
+    ]
+    data, path, _ = write(records)
+    assert [len(rows) for rows in read(data, path).values()] == [2, 1]
+
+
+@given(st.data())
+def test_any_changed_byte_is_noticed(data: st.DataObject) -> None:
+    raw, path, _ = write([Record(PART, "prt_1", "ses_1", Version(1, 0, DEVICE), {"data": "x" * 100})])
+    position, bit = data.draw(st.integers(0, len(raw) - 1)), data.draw(st.integers(0, 7))
+    damaged = bytearray(raw)
+    damaged[position] ^= 1 << bit
+    with pytest.raises(SidecarError) as caught:
+        read(bytes(damaged), path)
+    assert caught.value.kind in ("segmentCorrupt", "newerFormat", "wrongKey")
+
+
+@given(st.data())
+def test_any_cut_is_noticed(data: st.DataObject) -> None:
+    raw, path, _ = write([Record(PART, "prt_1", "ses_1", Version(1, 0, DEVICE), {"data": "x" * 100})])
+    with pytest.raises(SidecarError, match="damaged"):
+        read(raw[: data.draw(st.integers(0, len(raw) - 1))], path)
+
+
+@given(st.binary(max_size=400))
+def test_garbage_is_refused_in_words(garbage: bytes) -> None:
+    with pytest.raises(SidecarError):
+        SegmentReader(garbage, "seg/000000/000000001-0", device=DEVICE, sequence=1)
+
+
+def test_a_segment_cannot_take_another_place_in_a_log() -> None:
+    data, path, _ = write([Record(PART, "prt_1", "ses_1", Version(1, 0, DEVICE), {"data": "x"})], sequence=7)
+    with pytest.raises(SidecarError, match="damaged") as caught:
+        read(data, path, sequence=8)
+    assert caught.value.kind == "segmentCorrupt"
+
+
+def test_a_large_value_is_stored_once_beside_the_records() -> None:
+    text = "long " * 300_000
+    version = Version(1, 0, DEVICE)
+    data, _, blobs = write([Record(PART, f"prt_{n}", "ses_1", version, {"data": text}) for n in range(3)])
+    assert len(blobs) == 1, "the same value travels once"
+    assert len(data) < 2_000
