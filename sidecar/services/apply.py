@@ -170,6 +170,7 @@ class Applier:
         self._write(session, ops)
         with shadow.writing():
             shadow.mark(session, group.device, group.sequence, plan.state, until=plan.until, detail=plan.detail)
+            shadow.need_recount([session])
             if len(shadow.writers(session)) > 1:
                 note_divergence(self.ws, session)
 
@@ -187,19 +188,30 @@ class Applier:
 
     # --- deletions ------------------------------------------------------------------------------------------------
     def _deletes(self, plan: Plan, known: ShadowRows, tombs: dict[tuple[str, str], dict[str, int]], session: str) -> list[Op]:
-        ops: list[Op] = []
+        ops: dict[tuple[str, str], Op] = {}
         for at in plan.contested:
             row = known.get(at)
             if row is None:
                 continue
             survivor = self._unseen_put(session, at, tombs[at]) if any_unseen(tombs[at], self.ws.shadow.put_dots(session)) else None
             if survivor is not None:
-                ops.append(Op(at[0], at[1], survivor[0], row.hash, survivor[1]))
+                ops[at] = Op(at[0], at[1], survivor[0], row.hash, survivor[1])
                 known[at] = survivor[1]
             else:
-                ops.append(Op(at[0], at[1], None, row.hash))
+                ops[at] = Op(at[0], at[1], None, row.hash)
+        for part in self._parts_of({key for (table, key), op in ops.items() if table == MESSAGE and op.columns is None}, session):
+            # A message takes its parts along, also one that somebody changed meanwhile: what keeps a message is a change of itself.
+            at = (PART, part)
+            if at in known:
+                ops[at] = Op(PART, part, None, ops[at].expected if at in ops else known[at].hash)
+        for at, op in ops.items():
+            if op.columns is None:
                 known.pop(at, None)
-        return sorted(ops, key=lambda op: _DELETE_ORDER[op.table] if op.columns is None else 9)
+        return sorted(ops.values(), key=lambda op: _DELETE_ORDER[op.table] if op.columns is None else 9)
+
+    def _parts_of(self, messages: set[str], session: str) -> list[str]:
+        rows = self.ws.db.session(session) if messages else None
+        return [key for key, part in rows.parts.items() if part["message_id"] in messages] if rows is not None else []
 
     def _unseen_put(self, session: str, at: tuple[str, str], seen: dict[str, int]) -> tuple[Row, ShadowRow] | None:
         """The newest put of a row that the deleter had not seen, from the logs."""
@@ -277,8 +289,6 @@ class Applier:
         with shadow.writing():
             shadow.put_rows(session, [(op.table, op.key, op.after) for op in chunk if op.after is not None])
             shadow.drop_rows(session, [(op.table, op.key) for op in chunk if op.after is None])
-            if any(op.table in (SESSION, MESSAGE) for op in chunk):
-                shadow.need_recount([session])
             shadow.journal_done(self._entry)
 
     def _recount(self, session: str) -> None:
