@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from protocol.sync import CycleResult, InitResult, LinkResult, PreviewResult, StatusResult, VerifyResult
+
+
+def _sessions(count: int) -> str:
+    return "1 session" if count == 1 else f"{count} sessions"
 
 
 def init(result: InitResult) -> list[str]:
@@ -15,12 +21,12 @@ def link(result: LinkResult) -> list[str]:
     others = [device.name for device in result.devices if not device.this_device]
     lines = [f"🔗 Linked to vault {result.vault_id[:8]} at {result.remote} (with {', '.join(others) or 'no other device yet'})"]
     plan = result.preview
-    lines.append(f"   The first sync would bring {plan.applied.sessions} sessions in and take {plan.published.sessions} out.")
+    lines.append(f"   The first sync would bring {_sessions(plan.applied.sessions)} in and take {plan.published.sessions} out.")
     return lines
 
 
 def cycle(result: CycleResult) -> list[str]:
-    lines = ["✅ Up to date." if result.up_to_date else f"✅ {result.applied.sessions} sessions in, {result.published.sessions} out."]
+    lines = ["✅ Up to date." if result.up_to_date else f"✅ {_sessions(result.applied.sessions)} in, {result.published.sessions} out."]
     return lines + _attention(result) + [f"⚠️ {warning}" for warning in result.warnings]
 
 
@@ -32,14 +38,14 @@ def preview(result: PreviewResult) -> list[str]:
 
 def _attention(result: CycleResult | PreviewResult | StatusResult) -> list[str]:
     texts = {
-        "held": "sessions wait here for their time or their parent",
-        "unplaced": "sessions wait for their project to be opened on this machine",
-        "diverged": "sessions were continued on two machines; all turns are kept, in time order",
-        "quarantined": "sessions or segments could not be read here and are kept aside",
-        "pending": "sessions are being written; they go out when they are quiet",
-        "guarded": "sessions lost rows in a suspicious way; nothing was deleted elsewhere: --allow-deletions says it was meant",
+        "held": "held here until their time comes or their parent arrives",
+        "unplaced": "waiting for their project to be opened on this machine",
+        "diverged": "continued on two machines; all turns are kept, in time order",
+        "quarantined": "kept aside, since they could not be read here",
+        "pending": "being written right now; they go out when they are quiet",
+        "guarded": "gone in a suspicious way; nothing was deleted elsewhere: --allow-deletions says it was meant",
     }
-    return [f"⚠️ {getattr(result, name)} {text}" for name, text in texts.items() if getattr(result, name)]
+    return [f"⚠️ {_sessions(getattr(result, name))} {text}" for name, text in texts.items() if getattr(result, name)]
 
 
 def status(result: StatusResult) -> list[str]:
@@ -62,3 +68,15 @@ def verify(result: VerifyResult) -> list[str]:
         return [f"✅ {result.rows_compared} rows compared, no difference."]
     lines = [f"❌ {len(result.differences)} differences in {result.rows_compared} rows (local edits that are not synced yet count):"]
     return lines + [f"   {d.kind} {d.table} {d.key}" for d in result.differences[:50]]
+
+
+TEXTS: dict[str, Callable[[Any], list[str]]] = {
+    "init": init,
+    "link": link,
+    "sync": cycle,
+    "pull": cycle,
+    "push": cycle,
+    "preview": preview,
+    "status": status,
+    "verify": verify,
+}
