@@ -18,7 +18,8 @@ from sidecar.services.workspace import Workspace
 
 MAX_SETTLE_SECONDS = 5.0
 """How long a cycle waits for a session that was written to just now to go quiet."""
-FULL_SCAN_SECONDS = 24 * 3600
+FULL_SCAN_SECONDS = 6 * 3600
+"""How often every row is compared, whatever the cheap test says."""
 
 
 @dataclass

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 GUARD_SESSIONS = 20
 GUARD_SHARE = 0.10
-FULL_SCAN_BYTES = 64 << 20
-"""A database up to this size is compared row by row whenever its file moved: that costs no more than the cheap test on a large one."""
 
 
 @dataclass
@@ -63,7 +61,7 @@ class Publisher:
         self.task.report("scan")
         schema = ws.db.schema()
         fingerprints = ws.db.fingerprints()
-        known = {} if full or self._small() else shadow.fingerprints()
+        known = {} if full else shadow.fingerprints()
         candidates = [session for session, fingerprint in fingerprints.items() if known.get(session) != fingerprint]
         vanished = sorted(shadow.known_sessions() - fingerprints.keys())
         deletions: list[tuple[SessionScan, list[Change]]] = []
@@ -86,10 +84,9 @@ class Publisher:
                     note_divergence(ws, session)
         return self.outcome
 
-    def _small(self) -> bool:
-        return sum(state[2] for state in self.ws.db.file_state()) <= FULL_SCAN_BYTES
-
     def _parents_first(self, sessions: list[str]) -> list[str]:
+        if len(sessions) < 2:
+            return sessions
         order = {session: index for index, session in enumerate(self.ws.db.session_ids())}
         return sorted(sessions, key=lambda session: order.get(session, len(order)))
 

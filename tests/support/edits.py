@@ -1,4 +1,4 @@
-"""What opencode does to its database, as SQL on any schema version."""
+"""What opencode does to its database, as SQL on any schema version. From 1.17 on it counts each write in `event_sequence`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
     db.execute(f"INSERT INTO {table} ({','.join(names)}) VALUES ({','.join('?' * len(names))})", [row[name] for name in names])
 
 
+def wrote(db: sqlite3.Connection, session: str | None) -> None:
+    """opencode's own count of writes to a session (facts (c2)); older versions have none, or an empty table."""
+    if session is not None and db.execute("SELECT 1 FROM sqlite_master WHERE name='migration'").fetchone():
+        query = "INSERT INTO event_sequence (aggregate_id, seq) VALUES (?, 0) ON CONFLICT (aggregate_id) DO UPDATE SET seq=seq+1"
+        db.execute(query, (session,))
+
+
 def new_session(db: sqlite3.Connection, session: str, now: int, *, title: str = "", parent: str | None = None, project: str | None = None) -> None:
     project_id, worktree = db.execute("SELECT id, worktree FROM project WHERE id=coalesce(?, id) ORDER BY time_created LIMIT 1", (project,)).fetchone()
     row = {
@@ -27,6 +34,7 @@ def new_session(db: sqlite3.Connection, session: str, now: int, *, title: str = 
         "cost": 0.0, "tokens_input": 0, "tokens_output": 0, "tokens_reasoning": 0, "tokens_cache_read": 0, "tokens_cache_write": 0,
     }  # fmt: skip
     insert(db, "session", row)
+    wrote(db, session)
 
 
 def add_turn(db: sqlite3.Connection, session: str, tag: str, now: int, text: str = "hello") -> tuple[str, str]:
@@ -52,20 +60,42 @@ def add_turn(db: sqlite3.Connection, session: str, tag: str, now: int, text: str
             (session,),
         )
     db.execute("UPDATE session SET time_updated=? WHERE id=?", (now + 2, session))
+    wrote(db, session)
     return user, answer
 
 
 def edit_part(db: sqlite3.Connection, part: str, text: str, now: int) -> None:
     db.execute("UPDATE part SET data=?, time_updated=? WHERE id=?", (json.dumps({"type": "text", "text": text}), now, part))
+    wrote(db, _session_of(db, "part", part))
+
+
+def rename(db: sqlite3.Connection, session: str, title: str) -> None:
+    """No time moves."""
+    db.execute("UPDATE session SET title=? WHERE id=?", (title, session))
+    wrote(db, session)
+
+
+def archive(db: sqlite3.Connection, session: str, now: int) -> None:
+    db.execute("UPDATE session SET time_archived=? WHERE id=?", (now, session))
+    wrote(db, session)
 
 
 def delete_message(db: sqlite3.Connection, message: str) -> None:
     """The session's time does not move, as in opencode."""
+    session = _session_of(db, "message", message)
     db.execute("DELETE FROM message WHERE id=?", (message,))
+    wrote(db, session)
 
 
 def delete_session(db: sqlite3.Connection, session: str) -> None:
     db.execute("DELETE FROM session WHERE id=?", (session,))
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name='event_sequence'").fetchone():
+        db.execute("DELETE FROM event_sequence WHERE aggregate_id=?", (session,))
+
+
+def _session_of(db: sqlite3.Connection, table: str, key: str) -> str | None:
+    row = db.execute(f"SELECT session_id FROM {table} WHERE id=?", (key,)).fetchone()
+    return row[0] if row else None
 
 
 def set_todos(db: sqlite3.Connection, session: str, items: list[str], now: int) -> None:

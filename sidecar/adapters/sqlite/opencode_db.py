@@ -21,6 +21,9 @@ def content_hash(columns: Row) -> bytes:
     return hashlib.blake2b(pack({name: columns[name] for name in sorted(columns) if columns[name] is not None}), digest_size=16).digest()
 
 
+CHANGE_COUNTER = "event_sequence"
+
+
 class OpencodeDb:
     """A read-only connection, opened when first used."""
 
@@ -80,25 +83,24 @@ class OpencodeDb:
             return [row[0] for row in connection.execute("SELECT id FROM session ORDER BY time_created, id")]
 
     def fingerprints(self) -> dict[str, bytes]:
-        """Per session, a hash that moves when the session row, or the number, times or sizes of its rows move.
+        """Per session, a hash that moves when anything of it was written.
 
-        Costs one pass over the tables' leaves, not over their content.
+        opencode from 1.17 on counts every write to a session in `event_sequence`; with the numbers of rows, which also show
+        what another program added or removed, that costs one pass over small indexes. Older files cost a pass over the
+        tables' leaves (times and sizes), still not over their content. What neither shows, a full scan finds.
         """
         schema = self._schema or self.schema()
         with self.reading() as connection:
             found = {
-                row[SESSION_ID]: hashlib.blake2b(content_hash(row), digest_size=16)
-                for row in _rows(connection, f"SELECT {_names(schema, SESSION)} FROM session", ())
+                row["id"]: hashlib.blake2b(content_hash(row), digest_size=16) for row in _rows(connection, f"SELECT {_names(schema, SESSION)} FROM session", ())
             }
-            for table in (MESSAGE, PART, TODO, SESSION_MESSAGE):
-                if not schema.has(table):
+            counted = CHANGE_COUNTER in schema.others and connection.execute(f"SELECT 1 FROM {CHANGE_COUNTER} LIMIT 1").fetchone() is not None
+            queries = {table: _counts(schema, table, by_content=not counted or table == TODO) for table in (MESSAGE, PART, TODO, SESSION_MESSAGE)}
+            if counted:
+                queries[CHANGE_COUNTER] = f"SELECT aggregate_id, seq FROM {CHANGE_COUNTER}"
+            for table, query in queries.items():
+                if query is None:
                     continue
-                columns = schema.columns[table]
-                updated = "sum(time_updated)" if "time_updated" in columns else "0"
-                size = "sum(length(CAST(data AS BLOB)))" if "data" in columns else "0"
-                if table == TODO:
-                    size = "sum(length(content)*31+length(status))" if {"content", "status"} <= columns.keys() else "0"
-                query = f"SELECT session_id, count(*), {updated}, {size} FROM {table} GROUP BY session_id"
                 for session_id, *numbers in connection.execute(query):
                     if session_id in found:
                         found[session_id].update(pack([table, *numbers]))
@@ -110,7 +112,16 @@ class OpencodeDb:
             return read_session(connection, self._schema or read_schema(connection, self.path), session_id)
 
 
-SESSION_ID = "id"
+def _counts(schema: Schema, table: str, *, by_content: bool) -> str | None:
+    """Query for (session, number of rows, and if wanted sums of their times and sizes)."""
+    if not schema.has(table):
+        return None
+    columns, sums = schema.columns[table], ""
+    if by_content:
+        sums += ", sum(time_updated)" if "time_updated" in columns else ""
+        sums += ", sum(length(CAST(data AS BLOB)))" if "data" in columns else ""
+        sums += ", sum(length(content)*31+length(status))" if {"content", "status"} <= columns.keys() else ""
+    return f"SELECT session_id, count(*){sums} FROM {table} GROUP BY session_id"
 
 
 def read_session(connection: sqlite3.Connection, schema: Schema, session_id: str) -> SessionRows | None:
