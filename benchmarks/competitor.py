@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.004
 
 
 def main(path: str) -> None:
-    db = sqlite3.connect(path, isolation_level=None, timeout=5)
+    db = sqlite3.connect(path, isolation_level=None, timeout=120)
     db.execute("PRAGMA synchronous=NORMAL")
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()

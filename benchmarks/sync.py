@@ -106,12 +106,14 @@ def _first_apply(table: Table, machine: Machine, remote: Path, old: Baseline) ->
         result, took = server.call("sync/run")
     peak = server.peak()
     server.close()
-    _, cost = old.cycle("--write-remote-only")
+    with _competitor(old.database) as blocked:
+        _, cost = old.cycle("--write-remote-only")
     table.row("first apply, host writing", seconds(took), seconds(cost.seconds), cost.seconds / took, 2)
     table.row("  peak memory", megabytes(peak), megabytes(cost.peak), cost.peak / peak, None, bound=f"{'<' if peak < 200e6 else 'NOT <'} 200 MB")
     applied = result["applied"]
     table.note(f"{applied['sessions']} sessions, {applied['inserted']} rows; the host's {waits['writes']} writes meanwhile: median {waits['median']} ms,")
     table.note(f"99.9th percentile {waits['p999']} ms (bound 25), longest {waits['max']} ms (bound 100)")
+    table.note(f"the same host beside the baseline: 99.9th percentile {blocked['p999']} ms, longest {blocked['max']} ms")
     with _competitor(machine.db) as quiet:
         time.sleep(min(10.0, took))
     table.note(f"the same host alone: median {quiet['median']} ms, 99.9th percentile {quiet['p999']} ms, longest {quiet['max']} ms")

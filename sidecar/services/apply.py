@@ -53,6 +53,7 @@ class Applier:
         self.sessions: dict[str, str] = {}
         self.warnings: list[str] = []
         self._schema = workspace.db.schema()
+        self._env = self._environment()
         self._writer: RowWriter | None = None
         self._reader: tuple[tuple[str, int], SegmentReader] | None = None
         self._refolding: set[str] = set()
@@ -104,6 +105,7 @@ class Applier:
         return waiting.state != FUTURE or waiting.until <= self.ws.clock.wall()
 
     def _pass(self, work: Sequence[Waiting]) -> None:
+        self._env = self._environment()
         by_segment: dict[tuple[str, int], set[str]] = {}
         for waiting in work:
             by_segment.setdefault((waiting.device, waiting.sequence), set()).add(waiting.session)
@@ -165,12 +167,14 @@ class Applier:
             unplaced = UNPLACED in shadow.states_of(parent)
             plan = Plan(state=UNPLACED if unplaced else PARENT_MISSING, detail="its parent session has not been applied")
         else:
-            plan = plan_group(group, known, tombs, self._environment())
+            plan = plan_group(group, known, tombs, self._env)
         ops = plan.ops + self._deletes(plan, known, tombs, session)
         self._write(session, ops)
         with shadow.writing():
             shadow.mark(session, group.device, group.sequence, plan.state, until=plan.until, detail=plan.detail)
             shadow.need_recount([session])
+            if not plan.state and not any(op.table == MESSAGE and op.expected is None for op in ops):
+                shadow.forget_context(session, group.device, group.sequence)  # it brought no message that was not here: a copied database, say
             if len(shadow.writers(session)) > 1:
                 note_divergence(self.ws, session)
 

@@ -172,7 +172,9 @@ def _plan_row(record: Record, group: Group, known: ShadowRows, tombs: Tombstones
     row = known.get(at)
     if row is not None and record.version < row.version:
         return
-    columns = {name: env.load(value) for name, value in (record.columns or {}).items()}
+    columns = record.columns or {}
+    if type(columns.get("data")) is not str:
+        columns = {name: env.load(value) for name, value in columns.items()}
     if record.table == TODO:
         _plan_todo(record, group, columns, row, schema, known, plan, env)
         return
@@ -184,14 +186,9 @@ def _plan_row(record: Record, group: Group, known: ShadowRows, tombs: Tombstones
         if (MESSAGE, columns.get("message_id")) not in tombs:
             plan.wait(PARENT_MISSING if plan.state != QUARANTINED else QUARANTINED, "a part's message has not arrived")
         return
-    local: Row = {"id": record.key, "session_id": record.session_id}
-    local.update((name, value) for name, value in columns.items() if name in schema)
-    if columns.keys() - schema.keys():
-        plan.detail = plan.detail or "unknown-columns"
-    if row is None:
-        for name, default in schema.items():
-            if name not in local and default is not None:
-                local[name] = default
+    local: Row = {**columns, "id": record.key, "session_id": record.session_id}
+    if local.keys() != schema.keys():
+        local = _fit(local, schema, plan, is_new=row is None)
     complete = local.keys() >= (schema.keys() - {"seq"})
     digest = env.hash_row(local) if complete else b""
     if row is not None and row.hash == digest:
@@ -199,6 +196,16 @@ def _plan_row(record: Record, group: Group, known: ShadowRows, tombs: Tombstones
     after = ShadowRow(record.version, group.sequence, digest, columns.get("time_updated"))
     plan.ops.append(Op(record.table, record.key, local, row.hash if row else None, after))
     known[at] = after
+
+
+def _fit(local: Row, schema: Mapping[str, Any], plan: Plan, *, is_new: bool) -> Row:
+    """What this database has columns for; a new row gets a value in each that may not be empty."""
+    if local.keys() - schema.keys():
+        plan.detail = plan.detail or "unknown-columns"
+    fitting = {name: value for name, value in local.items() if name in schema}
+    if is_new:
+        fitting.update((name, default) for name, default in schema.items() if name not in fitting and default is not None)
+    return fitting
 
 
 def _plan_todo(

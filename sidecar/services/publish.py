@@ -63,7 +63,8 @@ class Publisher:
         fingerprints = ws.db.fingerprints()
         known = {} if full else shadow.fingerprints()
         candidates = [session for session, fingerprint in fingerprints.items() if known.get(session) != fingerprint]
-        vanished = sorted(shadow.known_sessions() - fingerprints.keys())
+        remembered = shadow.known_sessions()
+        vanished = sorted(remembered - fingerprints.keys())
         deletions: list[tuple[SessionScan, list[Change]]] = []
         for index, session in enumerate(self._parents_first(candidates)):
             self.task.report("scan", index, len(candidates))
@@ -75,7 +76,7 @@ class Publisher:
                 scan.changes = [change for change in scan.changes if not change.record.is_tombstone]
                 deletions.append((scan, gone))
             self._record(scan, None if gone or scan.withheld else fingerprints[session])
-        self._delete(vanished, deletions, fingerprints, level=schema.level)
+        self._delete(vanished, deletions, fingerprints, level=schema.level, total=len(remembered))
         self._flush()
         if not self.dry:
             with shadow.writing():
@@ -142,12 +143,11 @@ class Publisher:
         else:
             self.outcome.rows += 1
 
-    def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, level: str) -> None:
+    def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, level: str, total: int) -> None:
         """Publish deletions, unless there are so many, or the file is so different, that nobody may have meant them."""
         shadow = self.ws.shadow
         identity = [self.ws.db.file_state()[0][:2], level]
         affected = len(vanished) + len(deletions)
-        total = len(shadow.known_sessions())
         other_file = shadow.get("database") not in (None, identity)
         suspicious = bool(affected) and (other_file or affected > max(GUARD_SESSIONS, int(total * GUARD_SHARE)))
         if suspicious and not self.allow_deletions:
@@ -190,10 +190,8 @@ class Publisher:
         self.task.report("record", bytes_done=len(segment.data))
         commit = self.ws.repo.commit(identity.ref, parent, files, f"segment {segment.sequence}", self.ws.clock.wall() // 1000)
         self.outcome.bytes += sum(len(data) for data in files.values())
-        blob = next(entry.sha for entry in self.ws.repo.tree(commit, segment.path))
-        mentions = self.ws.tools.segment_reader(segment.data, segment.path, device=identity.device_id, sequence=segment.sequence).sessions()
         with shadow.writing():
-            note_own_segment(self.ws, segment.sequence, blob, segment.path, mentions, commit)
+            note_own_segment(self.ws, segment.sequence, self.ws.repo.blob_name(segment.data), segment.path, segment.sessions, commit)
             by_session: dict[str, list[tuple[str, str, ShadowRow]]] = {}
             for session, table, key, row in opened.rows:
                 if row is not None:
@@ -205,7 +203,7 @@ class Publisher:
                     shadow.drop_rows(session, [(table, key)])
             for session, rows in by_session.items():
                 shadow.put_rows(session, rows)
-            shadow.need_recount(session for session in mentions if len(shadow.writers(session)) > 1)
+            shadow.need_recount(session for session in segment.sessions if len(shadow.writers(session)) > 1)
             for record in opened.tombs:
                 shadow.bury(record.session_id, record.table, record.key, record.seen or {})
             for session, fingerprint, title in opened.scanned:

@@ -14,7 +14,7 @@ from sidecar.services.workspace import FORMAT, Workspace
 MAX_SEGMENT_BYTES = 96 << 20
 MAX_HEAD_BYTES = 1 << 20
 _BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
-_SEGMENT = re.compile(r"^seg/\d{6}/(\d{9})-([0-9a-f]{16})$")
+_SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})$")
 
 
 def is_log_branch(branch: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -194,6 +195,11 @@ class VaultRepo:
             _, mode, _, sha, _ = head.decode().lstrip(":").split(" ")
             entries.append(TreeEntry(name.decode("utf-8", "surrogateescape"), int(mode, 8), sha))
         return entries
+
+    @staticmethod
+    def blob_name(data: bytes) -> str:
+        """The name that git gives a blob of these bytes."""
+        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
     def read_blob(self, sha: str, *, limit: int) -> bytes:
         """A blob's bytes, through one persistent `git cat-file`. Raises segmentCorrupt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +47,19 @@ def _ext_hook(code: int, data: bytes) -> BlobRef:
     return BlobRef(data[_REF_HEAD.size :], size, bool(is_text))
 
 
+class _Packers(threading.local):
+    """A packer per thread: making one costs more than packing a row."""
+
+    def __init__(self) -> None:
+        self.packer = msgpack.Packer(default=_default, unicode_errors="surrogateescape", use_bin_type=True)
+
+
+_packers = _Packers()
+
+
 def pack(value: Any) -> bytes:
     """Encode. Text may hold surrogate escapes for bytes that are not UTF-8."""
-    return msgpack.packb(value, default=_default, unicode_errors="surrogateescape", use_bin_type=True)  # type: ignore[no-any-return]
+    return _packers.packer.pack(value)  # type: ignore[no-any-return]
 
 
 def unpack(data: bytes) -> Any:

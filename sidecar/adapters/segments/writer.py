@@ -1,8 +1,9 @@
-"""Writing segments: bounded in memory and in size, records of one session together."""
+"""Writing segments: bounded in memory and in size. Frames are compressed in a thread of their own while the next one fills."""
 
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,24 +11,28 @@ import zstandard
 
 from sidecar.adapters.segments.codec import HEAD, MAGIC, VERSION
 from sidecar.adapters.segments.values import CHUNK_BYTES, LARGE_VALUE_BYTES, BlobRef, pack
-from sidecar.domain.records import TABLES, Record, VersionVector
+from sidecar.domain.records import STANDARD_COLUMNS, TABLES, TODO, Mention, Record, VersionVector
 
 FRAME_BYTES = 4 << 20
 """Raw bytes after which a frame is closed: what a reader holds at once."""
 SEGMENT_BYTES = 8 << 20
 """Compressed bytes after which a segment is full."""
-COMPRESSION_LEVEL = 3
+COMPRESSION_LEVEL = 6
+_PLAIN = STANDARD_COLUMNS.keys() - {TODO}
+"""Tables whose only value of any size is `data`."""
+_compressing = ThreadPoolExecutor(1, thread_name_prefix="compress")
 _TABLE_INDEX = {table: index for index, table in enumerate(TABLES)}
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A finished segment: its path below the branch's root, bytes, SHA-256, and the large values it refers to."""
+    """A finished segment: its path below the branch's root, bytes, SHA-256, what it says of which sessions, large values."""
 
     sequence: int
     path: str
     data: bytes
     sha256: str
+    sessions: dict[str, Mention]
     blobs: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -39,6 +44,7 @@ class SegmentWriter:
         self.records = 0
         self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True)
         self._frames: list[tuple[bytes, int, list[list[Any]]]] = []
+        self._pending: tuple[Future[bytes], int, list[list[Any]]] | None = None
         self._groups: list[tuple[str, list[bytes]]] = []
         self._puts: dict[str, bool] = {}
         self._contexts: dict[str, VersionVector] = {}
@@ -54,7 +60,8 @@ class SegmentWriter:
         """Append one record. Raises nothing that depends on its content."""
         columns = record.columns
         if columns is not None:
-            columns = {name: self._externalise(value) if isinstance(value, (str, bytes)) else value for name, value in columns.items()}
+            if record.table not in _PLAIN or len(columns.get("data") or "") * 4 > LARGE_VALUE_BYTES:
+                columns = {name: self._externalise(value) if isinstance(value, (str, bytes)) else value for name, value in columns.items()}
             if record.seen is not None:
                 self._contexts[record.session_id] = record.seen
         seen = record.seen if columns is None else None
@@ -89,13 +96,22 @@ class SegmentWriter:
         for session_id, rows in self._groups:
             raw += b"\x92" + pack(session_id) + _array_head(len(rows))
             raw += b"".join(rows)
-        frame = self._compressor.compress(bytes(raw))
-        self._frames.append((frame, len(raw), [[session_id, puts, self._contexts.get(session_id)] for session_id, puts in self._puts.items()]))
-        self._stored += len(frame)
+        mentions = [[session_id, puts, self._contexts.get(session_id)] for session_id, puts in self._puts.items()]
+        self._collect()
+        self._pending = (_compressing.submit(_compress, raw), len(raw), mentions)
         self._groups, self._puts, self._contexts, self._raw = [], {}, {}, 0
+
+    def _collect(self) -> None:
+        """Wait for the frame that is being compressed: never more than one is, so that memory stays bounded."""
+        if self._pending is not None:
+            frame = self._pending[0].result()
+            self._frames.append((frame, *self._pending[1:]))
+            self._stored += len(frame)
+            self._pending = None
 
     def finish(self) -> Segment:
         self._close_frame()
+        self._collect()
         directory = self._compressor.compress(
             pack(
                 {
@@ -108,8 +124,17 @@ class SegmentWriter:
         body = b"".join([HEAD.pack(MAGIC, VERSION, 0, 0, len(directory)), directory, *(frame for frame, *_ in self._frames)])
         data = body + hashlib.sha256(body).digest()
         digest = hashlib.sha256(data).hexdigest()
-        path = f"seg/{self.sequence // 1000:06d}/{self.sequence:09d}-{digest[:16]}"
-        return Segment(self.sequence, path, data, digest, self._blobs)
+        sessions: dict[str, Mention] = {}
+        for *_, groups in self._frames:
+            for session_id, puts, context in groups:
+                before = sessions.get(session_id, Mention(False, None))
+                sessions[session_id] = Mention(before.puts or puts, context if context is not None else before.context)
+        path = f"seg/{self.sequence // 100:07d}/{self.sequence:09d}-{digest[:16]}"
+        return Segment(self.sequence, path, data, digest, sessions, self._blobs)
+
+
+def _compress(raw: bytearray) -> bytes:
+    return zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True).compress(raw)
 
 
 def _array_head(length: int) -> bytes:

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS session_segment (session TEXT, device TEXT, sequence 
 CREATE INDEX IF NOT EXISTS session_segment_waiting ON session_segment (state, device, sequence) WHERE state <> 0;
 CREATE TABLE IF NOT EXISTS row (session TEXT, tbl TEXT, key TEXT, time INTEGER NOT NULL, counter INTEGER NOT NULL, device TEXT NOT NULL,
   sequence INTEGER NOT NULL, hash BLOB NOT NULL, updated INTEGER, cells TEXT, PRIMARY KEY (session, tbl, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS row_session ON row (session) WHERE tbl='session';
 CREATE TABLE IF NOT EXISTS tombstone (session TEXT, tbl TEXT, key TEXT, seen TEXT NOT NULL, PRIMARY KEY (session, tbl, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scanned (session TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (session TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
@@ -104,9 +105,11 @@ class Shadow:
         self.db.execute("DELETE FROM scanned WHERE session=?", (session,))
         self.db.execute("DELETE FROM waiting WHERE session=?", (session,))
 
-    def count_rows(self, table: str | None) -> int:
-        query = "SELECT count(*) FROM row" + (" WHERE tbl=?" if table else "")
-        return int(self.db.execute(query, (table,) if table else ()).fetchone()[0])
+    def count_rows(self) -> int:
+        return int(self.db.execute("SELECT count(*) FROM row").fetchone()[0])
+
+    def count_sessions(self) -> int:
+        return int(self.db.execute("SELECT count(*) FROM row WHERE tbl='session'").fetchone()[0])
 
     def known_sessions(self) -> set[str]:
         """Sessions that the database held when we last looked."""
@@ -202,6 +205,10 @@ class Shadow:
         """(device, sequence, what it had seen) of every group that added messages to this session."""
         query = "SELECT device, sequence, context FROM session_segment WHERE session=? AND context IS NOT NULL"
         return [(device, sequence, json.loads(context)) for device, sequence, context in self.db.execute(query, (session,))]
+
+    def forget_context(self, session: str, device: str, sequence: int) -> None:
+        """This group does not count as having added messages."""
+        self.db.execute("UPDATE session_segment SET context=NULL WHERE session=? AND device=? AND sequence=?", (session, device, sequence))
 
     # --- devices and what we know of the session lists ----------------------------------------------------------------
     def devices(self) -> list[tuple[str, dict[str, Any], str | None, int]]:

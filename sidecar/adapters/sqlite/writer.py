@@ -19,8 +19,11 @@ from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
 from sidecar.domain.state import LocalChange, Op, Row, WriteCounts
 from sidecar.domain.task import Task
 
-TARGET_SECONDS = 0.003
-"""How long a transaction should hold the write lock."""
+TARGET_SECONDS = 0.002
+"""How long a transaction should hold the write lock. SQLite's own waiting looks again after 1, 3 and 8 ms."""
+GAP = 2.5
+"""How long the lock stays free after a transaction, in times of what that took, while somebody else writes: whoever came in
+the middle of it then looks again at a moment when it is free."""
 MAX_ROWS = 400
 MAX_BYTES = 512 << 10
 BUSY_SECONDS = 30.0
@@ -39,6 +42,7 @@ class RowWriter:
         self._db.execute("PRAGMA busy_timeout=20")
         self._rows_per_chunk = 32
         self._version: int | None = None
+        self._free_until = 0.0
         self.contended = False
 
     def close(self) -> None:
@@ -59,17 +63,18 @@ class RowWriter:
         with errors_as_ours(self.path):
             while start < len(ops):
                 chunk = self._next_chunk(ops, start)
+                task.wait(max(0.0, self._free_until - time.perf_counter()))
                 began = time.perf_counter()
                 with self._transaction(task):
                     begun = time.perf_counter()
                     images, done = self._apply(chunk)
                     before_commit(chunk, images)
                 held = time.perf_counter() - begun
+                self._give_way(held, begun - began)
                 after_commit(chunk)
                 counts.add(done)
                 start += len(chunk)
                 self._adapt(len(chunk), held)
-                self._give_way(task, held, begun - began, more=start < len(ops))
         return counts
 
     def _next_chunk(self, ops: Sequence[Op], start: int) -> Sequence[Op]:
@@ -84,13 +89,12 @@ class RowWriter:
         ideal = rows * TARGET_SECONDS / max(held, 1e-5)
         self._rows_per_chunk = int(min(MAX_ROWS, max(4, (self._rows_per_chunk + ideal) / 2)))
 
-    def _give_way(self, task: Task, held: float, waited: float, *, more: bool) -> None:
-        """Leave the lock free, for long when somebody else writes: a waiting writer only looks every few milliseconds."""
+    def _give_way(self, held: float, waited: float) -> None:
+        """Set how long the lock stays free; what we do meanwhile without it counts."""
         version = self._db.execute("PRAGMA data_version").fetchone()[0]
         self.contended = waited > 0.002 or (self._version is not None and version != self._version) or (self.contended and waited > 0.0005)
         self._version = version
-        if more:
-            task.wait(max(0.008, held * 4) if self.contended else 0.0005)
+        self._free_until = time.perf_counter() + (max(0.004, held * GAP) if self.contended else 0.0005)
 
     @contextmanager
     def _transaction(self, task: Task) -> Iterator[None]:
@@ -136,15 +140,16 @@ class RowWriter:
             for op in ops:
                 self._put_todo(op, images, counts)
             return
-        existing = self._existing(table, [op.key for op in ops])
+        existing = self._existing(table, self._worth_reading(table, ops))
         write: list[tuple[Op, Row | None]] = []
         for op in ops:
             row = existing.get(op.key)
-            digest = self._digest(table, row)
-            if digest is not None and op.after is not None and op.after.hash == digest:
-                continue
-            if digest != op.expected:
-                raise LocalChange(f"{table} {op.key}")
+            if row is not None or op.expected is not None:
+                digest = self._digest(table, row)
+                if digest is not None and op.after is not None and op.after.hash == digest:
+                    continue
+                if digest != op.expected:
+                    raise LocalChange(f"{table} {op.key}")
             write.append((op, row))
             images.append((table, op.key, row))
         self._upsert(table, [op for op, _ in write])
@@ -157,12 +162,21 @@ class RowWriter:
         if table == SESSION_MESSAGE and write:
             self._renumber(str(write[0][0].columns["session_id"]))  # type: ignore[index]
 
+    def _worth_reading(self, table: str, ops: list[Op]) -> list[str]:
+        """Keys of the rows that are there or ought to be: of those to be inserted a look at the index is enough."""
+        new = [op.key for op in ops if op.expected is None]
+        marks = ",".join("?" * len(new))
+        there = {row[0] for row in self._db.execute(f"SELECT id FROM {table} WHERE id IN ({marks})", new)} if new else set()
+        return [op.key for op in ops if op.expected is not None or op.key in there]
+
     def _digest(self, table: str, row: Row | None) -> bytes | None:
         if row is None:
             return None
         return self.hash_row({name: value for name, value in row.items() if name != "seq"} if table == SESSION_MESSAGE else row)
 
     def _existing(self, table: str, keys: Sequence[str]) -> dict[str, Row]:
+        if not keys:
+            return {}
         names = list(self.schema.columns[table])
         marks = ",".join("?" * len(keys))
         cursor = self._db.execute(f"SELECT {_quoted(names)} FROM {table} WHERE id IN ({marks})", list(keys))
@@ -170,8 +184,8 @@ class RowWriter:
         return {row["id"]: row for row in rows}
 
     def _upsert(self, table: str, ops: list[Op]) -> None:
-        batches: dict[tuple[tuple[str, ...], tuple[bool, ...]], list[list[Any]]] = {}
         seq = self._next_seq(str((ops[0].columns or {})["session_id"])) if ops and table == SESSION_MESSAGE else 0
+        batches: dict[tuple[tuple[str, ...], tuple[bool, ...]], list[list[Any]]] = {}
         for op in ops:
             columns = op.columns or {}
             if table == SESSION_MESSAGE and "seq" in self.schema.columns[table] and op.expected is None:
@@ -179,18 +193,20 @@ class RowWriter:
                 seq += 1
             if op.expected is not None:
                 columns = {"id": op.key, **columns}
-            names = tuple(columns)
-            casts = tuple(isinstance(value, str) and needs_cast(value) for value in columns.values())
-            values = [bindable(value) for value in columns.values()] if any(casts) else list(columns.values())
+            values = list(columns.values())
+            casts: tuple[bool, ...] = ()
+            if not "".join([value for value in values if type(value) is str]).isascii():
+                casts = tuple(isinstance(value, str) and needs_cast(value) for value in values)
+                values = [bindable(value) for value in values]
             if op.expected is not None:
-                self._update(table, op.key, names, casts, values)
+                self._update(table, op.key, tuple(columns), casts, values)
             else:
-                batches.setdefault((names, casts), []).append(values)
+                batches.setdefault((tuple(columns), casts if any(casts) else ()), []).append(values)
         for (names, casts), rows in batches.items():
-            self._db.executemany(f"INSERT INTO {table} ({_quoted(names)}) VALUES ({_marks(casts)})", rows)
+            self._db.executemany(f"INSERT INTO {table} ({_quoted(names)}) VALUES ({_marks(names, casts)})", rows)
 
     def _update(self, table: str, key: str, names: Sequence[str], casts: Sequence[bool], values: list[Any]) -> None:
-        assignments = ", ".join(f'"{name}"={mark}' for name, mark in zip(names, _marks(casts).split(","), strict=True))
+        assignments = ", ".join(f'"{name}"={mark}' for name, mark in zip(names, _marks(names, casts).split(","), strict=True))
         self._db.execute(f"UPDATE {table} SET {assignments} WHERE id=?", [*values, key])
 
     def _next_seq(self, session_id: str) -> int:
@@ -225,7 +241,7 @@ class RowWriter:
         for item in (op.columns or {})["items"]:
             names = tuple(item)
             casts = tuple(isinstance(value, str) and needs_cast(value) for value in item.values())
-            self._db.execute(f"INSERT INTO todo ({_quoted(names)}) VALUES ({_marks(casts)})", [bindable(value) for value in item.values()])
+            self._db.execute(f"INSERT INTO todo ({_quoted(names)}) VALUES ({_marks(names, casts)})", [bindable(value) for value in item.values()])
         counts.updated += 1 if before else 0
         counts.inserted += 0 if before else 1
 
@@ -262,5 +278,5 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _marks(casts: Sequence[bool]) -> str:
-    return ",".join("CAST(? AS TEXT)" if cast else "?" for cast in casts)
+def _marks(names: Sequence[str], casts: Sequence[bool]) -> str:
+    return ",".join("CAST(? AS TEXT)" if cast else "?" for cast in casts or [False] * len(names))

@@ -146,7 +146,7 @@ def test_a_corrupt_segment_never_stops_the_others(machine: Make, a: Machine, rem
     c.check_integrity()
 
     def mend(work: Path) -> None:
-        folder = work / "seg/000000"
+        folder = work / "seg/0000000"
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in original.items():
             (folder / name).write_bytes(data)

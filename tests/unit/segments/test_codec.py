@@ -115,7 +115,7 @@ def test_any_cut_is_noticed(data: st.DataObject) -> None:
 @given(st.binary(max_size=400))
 def test_garbage_is_refused_in_words(garbage: bytes) -> None:
     with pytest.raises(SidecarError):
-        SegmentReader(garbage, "seg/000000/000000001-0", device=DEVICE, sequence=1)
+        SegmentReader(garbage, "seg/0000000/000000001-0", device=DEVICE, sequence=1)
 
 
 def test_a_segment_cannot_take_another_place_in_a_log() -> None:
