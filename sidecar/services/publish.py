@@ -143,7 +143,9 @@ class Publisher:
         else:
             self.outcome.rows += 1
 
-    def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, level: str, total: int) -> None:
+    def _delete(
+        self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, level: str, total: int
+    ) -> None:
         """Publish deletions, unless there are so many, or the file is so different, that nobody may have meant them."""
         shadow = self.ws.shadow
         identity = [self.ws.db.file_state()[0][:2], level]
