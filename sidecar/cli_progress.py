@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LABELS = {
     "connect": "asking the remote",
+    "recover": "reading back what is known",
     "scan": "looking for changes",
     "record": "writing the log",
     "settle": "waiting for a session to go quiet",

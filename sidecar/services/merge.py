@@ -153,7 +153,7 @@ def _plan_session(record: Record, sequence: int, known: ShadowRows, env: Environ
 
 
 def _wins(version: Version, cell: list[Any]) -> bool:
-    return version >= Version(cell[0], cell[1], cell[2])
+    return version > Version(cell[0], cell[1], cell[2])
 
 
 def _project_label(columns: Row) -> str:

@@ -81,6 +81,7 @@ class Publisher:
         if not self.dry:
             with shadow.writing():
                 shadow.put("clock", ws.clock.last)
+                shadow.put("others", list(schema.others))
                 for session in self.outcome.sessions & {s for s in self.outcome.sessions if len(shadow.writers(s)) > 1}:
                     note_divergence(ws, session)
         return self.outcome
@@ -114,6 +115,7 @@ class Publisher:
         with shadow.writing():
             shadow.drop_rows(scan.session_id, scan.forgotten)
             shadow.put_rows(scan.session_id, scan.adopted)
+            self._note_opencode(scan)
             if scan.withheld:
                 shadow.set_waiting(scan.session_id, "busy", "the last turn is not finished", scan.title)
             elif not scan.changes and fingerprint is not None:
@@ -123,6 +125,14 @@ class Publisher:
             self._add(change)
         if scan.changes and fingerprint is not None and self._open is not None:
             self._open.scanned.append((scan.session_id, fingerprint, scan.title))
+
+    def _note_opencode(self, scan: SessionScan) -> None:
+        """The version of opencode here is the one that its newest session of this device was made with."""
+        for change in scan.changes:
+            columns = change.record.columns or {}
+            version, created = columns.get("version"), columns.get("time_created")
+            if change.record.table == SESSION and version and isinstance(created, int) and created >= self.ws.shadow.get("opencode", ["", 0])[1]:
+                self.ws.shadow.put("opencode", [str(version)[:40], created])
 
     def _add(self, change: Change) -> None:
         record = change.record
@@ -182,7 +192,12 @@ class Publisher:
         head = {
             "format": FORMAT,
             "vault": identity.vault_id,
-            "device": {"id": identity.device_id, "name": identity.device_name, "platform": identity.platform},
+            "device": {
+                "id": identity.device_id,
+                "name": identity.device_name,
+                "platform": identity.platform,
+                "opencode": shadow.get("opencode", [None])[0],
+            },
             "sequence": segment.sequence,
             "segment": {"path": segment.path, "sha256": segment.sha256},
             "previous": parent,

@@ -102,6 +102,7 @@ def _read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
         return {
             "name": str(known.get("name") or device)[:80],
             "platform": str(known.get("platform") or "")[:40],
+            "opencode": str(known.get("opencode") or "")[:40],
             "published": int(head.get("published") or 0),
             "sequence": head["sequence"],
         }

@@ -32,17 +32,15 @@ def recover(ws: Workspace, task: Task) -> bool:
     own, remembered = ws.identity.device_id, ws.shadow.get("device")
     commit = ws.repo.local_ref(ws.identity.ref)
     known, _ = ws.shadow.head_of(own)
-    if commit is not None and commit != known:
-        task.report("recover")
-        with ws.shadow.writing():
-            if remembered == own:
-                _redo(ws, task, commit)
-            else:
-                _rebuild(ws, task, commit)
-        pending = True
     if remembered != own:
         with ws.shadow.writing():
+            _rebuild(ws, task)
             ws.shadow.put("device", own)
+        return True
+    if commit is not None and commit != known:
+        with ws.shadow.writing():
+            _redo(ws, task, commit)
+        return True
     return pending
 
 
@@ -94,15 +92,17 @@ def _redo(ws: Workspace, task: Task, commit: str) -> None:
         ws.shadow.forget_scan(session)
 
 
-# --- a lost shadow ----------------------------------------------------------------------------------------------------
-def _rebuild(ws: Workspace, task: Task, commit: str) -> None:
+# --- a lost shadow, or none yet ---------------------------------------------------------------------------------------
+def _rebuild(ws: Workspace, task: Task) -> None:
     """The shadow remembers nothing: find the version of every row that is here, in our log and in those that were fetched.
 
+    The same for a device that is new and whose database was copied from another by hand: what came from there is not its own.
     A row that some log has and the database has not is due to be applied: it may have been deleted here without that having
     been published, and of the two mistakes only bringing it back can be put right.
     """
-    own = ws.identity.device_id
-    logs = [(own, commit)]
+    own, commit = ws.identity.device_id, ws.repo.local_ref(ws.identity.ref)
+    here = frozenset(ws.db.session_ids())
+    logs = [(own, commit)] if commit is not None else []
     for ref, head in ws.repo.refs("refs/remotes/origin/sessions/").items():
         device = ref.rpartition("/")[2]
         if device != own and is_log_branch(f"sessions/{device}"):
@@ -116,7 +116,7 @@ def _rebuild(ws: Workspace, task: Task, commit: str) -> None:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise
             continue
-        for group in _groups(ws, task, device, after=0):
+        for group in _groups(ws, task, device, after=0, only=here):
             session = group.session_id
             fold = folds.get(session)
             if fold is None:
@@ -138,13 +138,16 @@ def _rebuild(ws: Workspace, task: Task, commit: str) -> None:
     ws.shadow.need_recount(folds)
 
 
-def _groups(ws: Workspace, task: Task, device: str, *, after: int) -> Iterator[Group]:
+def _groups(ws: Workspace, task: Task, device: str, *, after: int, only: frozenset[str] | None = None) -> Iterator[Group]:
     """All groups of a log's segments from `after` on, in order; segments that cannot be read are skipped: they are reported elsewhere."""
-    for sequence, blob, path in ws.shadow.segments(device, after):
-        task.check()
+    if only is not None and not only:
+        return
+    segments = ws.shadow.segments(device, after)
+    for index, (sequence, blob, path) in enumerate(segments):
+        task.report("recover", index, len(segments))
         try:
             data = ws.repo.read_blob(blob, limit=MAX_SEGMENT_BYTES)
-            yield from ws.tools.segment_reader(data, path, device=device, sequence=sequence).groups(None)
+            yield from ws.tools.segment_reader(data, path, device=device, sequence=sequence).groups(only)
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise

@@ -52,6 +52,7 @@ def devices(ws: Workspace) -> list[Device]:
                 last_published=published if isinstance(published, int) and published else None,
                 behind=len(waiting.get(device, ())),
                 this_device=own,
+                opencode_version=ws.shadow.get("opencode", [None])[0] if own else str(info.get("opencode") or "") or None,
                 clock_ahead_ms=max(0, published - now) if isinstance(published, int) else 0,
             )
         )
@@ -92,6 +93,7 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
         device_id=ws.identity.device_id,
         device_name=ws.identity.device_name,
         remote=ws.identity.remote,
+        opencode_version=shadow.get("opencode", [None])[0],
         encryption="none",
         devices=devices(ws),
         sessions=shadow.count_sessions(),
