@@ -26,7 +26,10 @@ def is_recent(times: Iterable[int], now: int, span: int = QUIET_MS) -> int:
 
 
 def last_turn(messages: Sequence[str]) -> tuple[int, bool]:
-    """(index of the first message of the last turn, whether that turn is finished) of messages' `data` in time order."""
+    """(index of the first message of the last turn, whether that turn is finished) of messages' `data` in time order.
+
+    A question without any answer is not: the answer's row comes a moment later, or never, and then the turn is abandoned.
+    """
     finished, answered = True, False
     for index in range(len(messages) - 1, -1, -1):
         try:
@@ -35,7 +38,7 @@ def last_turn(messages: Sequence[str]) -> tuple[int, bool]:
         except (ValueError, AttributeError):
             return index, True
         if role == "user":
-            return index, finished
+            return index, finished and answered
         if not answered:
             answered, finished = True, _is_finished(data)
     return 0, finished

@@ -57,6 +57,7 @@ class Applier:
         self._writer: RowWriter | None = None
         self._reader: tuple[tuple[str, int], SegmentReader] | None = None
         self._refolding: set[str] = set()
+        self._writing: set[str] = set()
         self._entry = 0
 
     def close(self) -> None:
@@ -106,6 +107,7 @@ class Applier:
 
     def _pass(self, work: Sequence[Waiting]) -> None:
         self._env = self._environment()
+        self._writing = {session for session, reason, *_ in self.ws.shadow.local_waiting() if reason == "busy"}
         by_segment: dict[tuple[str, int], set[str]] = {}
         for waiting in work:
             by_segment.setdefault((waiting.device, waiting.sequence), set()).add(waiting.session)
@@ -141,6 +143,10 @@ class Applier:
                     shadow.bury(session, record.table, record.key, record.seen or {})
         tombs, known = shadow.tombstones(session), shadow.rows(session)
         buried = tombs.get((SESSION, session))
+        if session in self._writing:
+            with shadow.writing():
+                shadow.mark(session, group.device, group.sequence, BUSY, detail="a turn is being written here")
+            return
         try:
             if buried is not None and not any_unseen(buried, shadow.put_dots(session)):
                 self._delete_session(session, known)

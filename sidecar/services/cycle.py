@@ -12,7 +12,7 @@ from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED,
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.publish import Outcome, Publisher, push_own
-from sidecar.services.receive import fetch_others
+from sidecar.services.receive import REMOTE_REFS, fetch_others
 from sidecar.services.recover import recover
 from sidecar.services.workspace import Workspace
 
@@ -26,6 +26,7 @@ FULL_SCAN_SECONDS = 6 * 3600
 class _Totals:
     scans: list[Outcome] = field(default_factory=list)
     pushed: bool = False
+    fetched: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -42,7 +43,9 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
         totals.pushed = push_own(ws, task, heads)
     applier = None
     if fetch:
+        before = ws.repo.refs(REMOTE_REFS)
         totals.warnings += fetch_others(ws, task, heads)
+        totals.fetched = ws.repo.refs(REMOTE_REFS) != before
         applier = Applier(ws, task, cycle)
         try:
             _apply(ws, task, applier, totals)
@@ -50,6 +53,8 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
             applier.close()
         if publish and ws.repo.local_ref(ws.identity.ref) not in (heads.get(ws.identity.branch), ws.shadow.get("confirmed")):
             totals.pushed |= push_own(ws, task, heads)
+    if totals.pushed or totals.fetched:
+        ws.repo.maintain()
     return _result(ws, cycle, totals, applier)
 
 

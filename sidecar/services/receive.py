@@ -13,6 +13,7 @@ from sidecar.services.workspace import FORMAT, Workspace
 
 MAX_SEGMENT_BYTES = 96 << 20
 MAX_HEAD_BYTES = 1 << 20
+REMOTE_REFS = "refs/remotes/origin/sessions/"
 _BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
 _SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})$")
 

@@ -14,7 +14,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import SESSION, TODO, Group, Record, Version
 from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.receive import MAX_SEGMENT_BYTES, index_log, is_log_branch
+from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_log, is_log_branch
 from sidecar.services.rows import load_value, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.workspace import Workspace
@@ -103,7 +103,7 @@ def _rebuild(ws: Workspace, task: Task) -> None:
     own, commit = ws.identity.device_id, ws.repo.local_ref(ws.identity.ref)
     here = frozenset(ws.db.session_ids())
     logs = [(own, commit)] if commit is not None else []
-    for ref, head in ws.repo.refs("refs/remotes/origin/sessions/").items():
+    for ref, head in ws.repo.refs(REMOTE_REFS).items():
         device = ref.rpartition("/")[2]
         if device != own and is_log_branch(f"sessions/{device}"):
             logs.append((device, head))

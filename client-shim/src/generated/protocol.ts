@@ -335,7 +335,7 @@ export interface Notifications {
   "sync/didApply": { params: DidApply };
 }
 
-export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/run", "sync/pull", "sync/push", "sync/status", "sync/preview", "sync/verify"]);
+export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,
