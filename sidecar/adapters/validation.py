@@ -12,6 +12,9 @@ PART_TYPES = frozenset({"text", "reasoning", "tool", "file", "step-start", "step
 _SESSION_JSON = ("summary_diffs", "metadata", "revert", "permission", "model")
 
 
+_STORED = (str, float, bytes)
+
+
 class _Part(msgspec.Struct):
     type: str
 
@@ -27,6 +30,9 @@ _any = msgspec.json.Decoder(msgspec.Raw)
 
 def problem_with(table: str, columns: dict[str, Any]) -> str | None:
     """Why this row must not be written here, or None."""
+    for name, value in columns.items():
+        if not (value is None or type(value) in _STORED or (type(value) is int and -(2**63) <= value < 2**63)):
+            return f"{table} whose {name[:40]!r} is no SQLite value"
     try:
         if table == PART:
             kind = _part.decode(columns["data"]).type

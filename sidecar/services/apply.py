@@ -159,6 +159,10 @@ class Applier:
             with shadow.writing():
                 shadow.mark(session, group.device, group.sequence, BUSY, detail=f"changed here meanwhile: {change}")
                 shadow.forget_scan(session)
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            # Records of a shape that no version of ours writes: one session of one device, not the end of all sync.
+            with shadow.writing():
+                shadow.mark(session, group.device, group.sequence, QUARANTINED, detail=f"malformed records ({type(error).__name__})")
 
     def _refold(self, session: str) -> None:
         """A deleted session that somebody had gone on with comes back whole, here too: every record of it is due again."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.domain.records import MESSAGE, PART, SESSION, TODO, Group, Record, Version, VersionVector, covers
+from sidecar.domain.records import LOCAL_SESSION_COLUMNS, MESSAGE, PART, SESSION, TODO, Group, Record, Version, VersionVector, covers
 from sidecar.domain.state import FUTURE, PARENT_MISSING, QUARANTINED, UNPLACED, Op, Row, ShadowRow
 from sidecar.services.scan import ShadowRows, value_hash
 
@@ -116,7 +116,7 @@ def _plan_session(record: Record, sequence: int, known: ShadowRows, env: Environ
     at = (SESSION, record.key)
     row = known.get(at)
     cells = dict(row.cells or {}) if row else {}
-    columns = record.columns or {}
+    columns = {name: env.load(value) for name, value in (record.columns or {}).items() if name not in LOCAL_SESSION_COLUMNS}
     if row is None and "project_id" not in columns:
         plan.wait(PARENT_MISSING, "the beginning of its session has not been applied")
         return False
@@ -134,7 +134,7 @@ def _plan_session(record: Record, sequence: int, known: ShadowRows, env: Environ
     schema = env.columns[SESSION]
     if columns.keys() - schema.keys():
         plan.detail = plan.detail or "unknown-columns"
-    local = {name: env.load(value) for name, value in local.items() if name in schema}
+    local = {name: value for name, value in local.items() if name in schema}
     for name in winners:
         if name in schema:
             cells[name] = [*record.version, value_hash(local.get(name))]

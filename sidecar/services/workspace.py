@@ -135,8 +135,9 @@ class Workspace:
                 return None
             local["project_id"] = project.id
             directory = columns.get("directory")
-            if isinstance(directory, Mapping):
-                token: Any = {"base": str(directory.get("base")), "rest": str(directory.get("rest", "")), "os": str(directory.get("os", "posix"))}
+            if isinstance(directory, Mapping) or is_new:
+                said = directory if isinstance(directory, Mapping) else {"base": "project"}
+                token: Any = {"base": str(said.get("base")), "rest": str(said.get("rest", "")), "os": str(said.get("os", "posix"))}
                 local["directory"] = to_local(token, project.worktree, self.home, self.tools.exists)
                 local["path"] = session_path(local["directory"], project.worktree)
         elif is_new:

@@ -407,8 +407,11 @@ def test_T30_one_huge_message_is_stored_in_pieces_that_every_host_takes(a: Machi
     make_session(a, "ses_1")
     text = json.dumps({"type": "text", "text": os.urandom(CHUNK_BYTES + 1_000_000).hex()})
     edit(a, lambda db: db.execute("UPDATE part SET data=? WHERE id=(SELECT min(id) FROM part)", (text,)))
+    diffs = json.dumps([{"file": "x", "after": "y" * 1_500_000}])
+    edit(a, lambda db: db.execute("UPDATE session SET summary_diffs=?", (diffs,)))
     sync(a)
     sync(b)
+    assert b.sql("SELECT summary_diffs FROM session") == [(diffs,)]
     assert b.sql("SELECT data FROM part WHERE id=(SELECT min(id) FROM part)") == [(text,)], "the value did not survive the trip"
     sizes = [int(line.split()[0]) for line in git(remote, "cat-file", "--batch-all-objects", "--batch-check=%(objectsize)").splitlines()]
     assert max(sizes) <= CHUNK_BYTES + 1024
