@@ -354,6 +354,21 @@ def test_T24_a_dead_lock_does_not_stop_and_a_live_one_does(a: Machine) -> None:
 
 
 # --- other tools of the kind ------------------------------------------------------------------------------------------
+def test_T24_a_push_that_died_in_the_remote_stops_nobody_for_long(a: Machine, remote: Path) -> None:
+    make_session(a, "ses_1")
+    sync(a)
+    (branch,) = git(remote, "for-each-ref", "--format=%(refname)", "refs/heads/sessions").splitlines()
+    lock = remote / f"{branch}.lock"
+    lock.write_text("")
+    make_session(a, "ses_2")
+    with pytest.raises(SidecarError) as caught:
+        sync(a)
+    assert (caught.value.kind, lock.exists()) == ("remoteBusy", True), "a lock of this moment may belong to a push that lives"
+    os.utime(lock, (time.time() - 60, time.time() - 60))
+    sync(a)
+    assert git(remote, "rev-parse", branch) == git(a.own_state / "vault.git", "rev-parse", branch)
+
+
 def test_T26_a_cycle_without_changes_commits_nothing(a: Machine, b: Machine, remote: Path) -> None:
     make_session(a, "ses_1")
     for machine in (a, b, a, b):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 from sidecar.adapters.files.atomic import write_private
 
 _CORE = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n"
 _ATTRIBUTES = b"# Contents are compressed: looking for deltas between them costs time and gains nothing. Trees still get them.\n* -delta\n"
+STALE_LOCK_SECONDS = 10.0
 _LEFT_BY_KILLED_GIT = (
     *("*.lock", "refs/**/*.lock", "objects/**/*.lock", "fast_import_crash_*"),
     *("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/*/tmp_obj_*", "objects/tmp_objdir-*", "objects/incoming-*"),
@@ -52,6 +54,18 @@ def clear_leftovers(path: Path) -> None:
         for left in path.glob(pattern):
             with contextlib.suppress(OSError):
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+def clear_remote_lock(path: Path, ref: str) -> None:
+    """On a remote that is a folder, free a ref from the lock of a git that died: a push that lives holds it for a moment only.
+
+    To be called for branches that nobody but this device writes.
+    """
+    url = remote_url(path) or ""
+    lock = Path(url.removeprefix("file://")) / f"{ref}.lock"
+    with contextlib.suppress(OSError, ValueError):
+        if ref.startswith("refs/heads/sessions/") and lock.is_absolute() and time.time() - lock.stat().st_mtime > STALE_LOCK_SECONDS:
+            lock.unlink()
 
 
 def remote_url(path: Path) -> str | None:

@@ -133,7 +133,7 @@ class VaultRepo:
         failed: SidecarError | None = None
         try:
             flags = ("--progress", "--no-verify", "--no-follow-tags")
-            self._network("push", *flags, *force, "--", "origin", f"{ref}:{ref}", task=task, phase="push", quiet_seconds=QUIET_SECONDS)
+            self._push_patiently(ref, ("push", *flags, *force, "--", "origin", f"{ref}:{ref}"), task)
         except SidecarError as error:
             if error.kind != "remoteUnreachable":
                 raise
@@ -147,6 +147,18 @@ class VaultRepo:
         if failed is not None:
             raise failed
         raise SidecarError("remoteBusy", "The remote did not keep what was pushed.", detail=f"{branch}: {confirmed}", remedy="The next cycle pushes again.")
+
+    def _push_patiently(self, ref: str, command: Sequence[str], task: Task) -> None:
+        """Again when the remote's ref is locked: by our own push that a crash left running, or that it took down with it."""
+        for pause in (0.2, 0.8, None):
+            try:
+                self._network(*command, task=task, phase="push", quiet_seconds=QUIET_SECONDS)
+                return
+            except SidecarError as error:
+                if error.kind != "remoteBusy" or error.detail == "nonFastForward" or pause is None:
+                    raise
+            layout.clear_remote_lock(self.path, ref)
+            task.wait(pause)
 
     def _heads(self, task: Task, *patterns: str) -> dict[str, str]:
         output = self._network("ls-remote", "--heads", "--quiet", "--", "origin", *patterns, task=task, quiet_seconds=ASK_SECONDS)

@@ -1,0 +1,96 @@
+"""The vault's repository: commits survive, other people's changes are taken, nothing half-made is seen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sidecar.adapters.git import VaultRepo
+from sidecar.domain.errors import Cancelled, SidecarError
+from sidecar.domain.task import Task
+from tests.support.gitremote import git, read_only, script
+
+OpenVault = Callable[..., VaultRepo]
+BRANCH = "sessions/" + "a" * 32
+REF = f"refs/heads/{BRANCH}"
+
+
+def test_a_commit_holds_exactly_what_was_given(vault: VaultRepo) -> None:
+    odd = {"head.json": b"{}", 'blob/with "quotes" ☃': b"\0\xff", "seg/0000000/000000001-ab": b"x" * 100_000}
+    first = vault.commit(REF, None, odd, "one", 1_700_000_000)
+    second = vault.commit(REF, first, {"head.json": b"{2}"}, "two", 1_700_000_001)
+    assert vault.local_ref(REF) == second
+    assert {entry.path for entry in vault.tree(second)} == odd.keys()
+    assert vault.read_file(second, "head.json", limit=100) == b"{2}"
+    assert vault.read_file(first, 'blob/with "quotes" ☃', limit=100) == b"\0\xff"
+    assert vault.read_file(first, "missing", limit=100) is None
+    assert [entry.path for entry in vault.new_files(first, second, "head.json")] == ["head.json"]
+    (blob,) = [entry.sha for entry in vault.tree(first, "seg/0000000/000000001-ab")]
+    assert blob == vault.blob_name(b"x" * 100_000)
+
+
+def test_a_branch_that_moved_is_not_overwritten(vault: VaultRepo) -> None:
+    first = vault.commit(REF, None, {"a": b"1"}, "one", 1)
+    vault.commit(REF, first, {"a": b"2"}, "two", 2)
+    with pytest.raises(SidecarError) as caught:
+        vault.commit(REF, first, {"a": b"3"}, "three", 3)
+    assert caught.value.kind == "conflict"
+
+
+def test_what_one_pushes_the_other_fetches(open_vault: OpenVault) -> None:
+    a, b = open_vault("a"), open_vault("b")
+    made = a.commit(REF, None, {"a": b"1"}, "one", 1)
+    assert a.push(Task(), BRANCH) == made
+    assert b.remote_heads(Task()) == {BRANCH: made}
+    b.fetch(Task(), [BRANCH])
+    assert b.local_ref(f"refs/remotes/origin/{BRANCH}") == made
+    assert b.is_ancestor(made, made)
+    assert not b.is_ancestor("0" * 40, made)
+
+
+def test_a_refused_push_is_no_success(vault: VaultRepo, remote: Path) -> None:
+    read_only(remote)
+    vault.commit(REF, None, {"a": b"1"}, "one", 1)
+    with pytest.raises(SidecarError) as caught:
+        vault.push(Task(), BRANCH)
+    assert caught.value.remedy
+    assert git(remote, "for-each-ref") == ""
+
+
+def test_a_remote_that_drops_what_it_took_is_noticed(vault: VaultRepo, remote: Path) -> None:
+    script(remote / "hooks" / "post-receive", f"git update-ref -d {REF}")
+    vault.commit(REF, None, {"a": b"1"}, "one", 1)
+    with pytest.raises(SidecarError) as caught:
+        vault.push(Task(), BRANCH)
+    assert caught.value.kind == "remoteBusy", "success was reported for something that is not there"
+
+
+def test_a_hanging_remote_can_be_cancelled(vault: VaultRepo, remote: Path) -> None:
+    script(remote / "hooks" / "pre-receive", "sleep 60")
+    vault.commit(REF, None, {"a": b"1"}, "one", 1)
+    cancelled = threading.Event()
+    threading.Timer(0.5, cancelled.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        vault.push(Task(None, cancelled), BRANCH)
+    assert time.monotonic() - began < 5
+
+
+def test_a_repository_cut_short_while_it_was_made_is_completed(open_vault: OpenVault) -> None:
+    vault = open_vault("a")
+    (vault.path / "config").write_text("")
+    again = open_vault("a")
+    assert again.commit(REF, None, {"a": b"1"}, "one", 1)
+
+
+def test_damage_is_told_from_absence(vault: VaultRepo) -> None:
+    with pytest.raises(SidecarError) as caught:
+        vault.read_blob("0" * 40, limit=10)
+    assert caught.value.kind == "segmentCorrupt"
+    made = vault.commit(REF, None, {"a": b"12345678901"}, "one", 1)
+    with pytest.raises(SidecarError):
+        vault.read_file(made, "a", limit=10)
