@@ -66,7 +66,7 @@ class Devices(RuleBasedStateMachine):
             shutil.rmtree(self.root, ignore_errors=True)
 
     # --- set-up ---------------------------------------------------------------------------------------------------
-    @initialize(count=st.integers(2, 4), skews=st.lists(st.integers(-3_600_000, 3_600_000), min_size=4, max_size=4), mixed=st.booleans())
+    @initialize(count=st.integers(2, 5), skews=st.lists(st.integers(-3_600_000, 3_600_000), min_size=5, max_size=5), mixed=st.booleans())
     def make(self, count: int, skews: list[int], mixed: bool) -> None:
         remote = bare_remote(self.root / "remote.git")
         for index in range(count):
@@ -95,7 +95,7 @@ class Devices(RuleBasedStateMachine):
             connection.close()
 
     # --- what people do -------------------------------------------------------------------------------------------
-    @rule(index=st.integers(0, 3))
+    @rule(index=st.integers(0, 4))
     def create(self, index: int) -> None:
         machine = self.pick(index)
         self.counter += 1
@@ -107,7 +107,7 @@ class Devices(RuleBasedStateMachine):
 
         self.edit(machine, change)
 
-    @rule(index=st.integers(0, 3), number=st.integers(0, 50))
+    @rule(index=st.integers(0, 4), number=st.integers(0, 50))
     def append(self, index: int, number: int) -> None:
         machine = self.pick(index)
         session = self.row(machine, "session", number)
@@ -119,7 +119,7 @@ class Devices(RuleBasedStateMachine):
             lambda db, now: self.created.update((m, session) for m in edits.add_turn(db, session, f"{self.counter:04d}", now)),
         )
 
-    @rule(index=st.integers(0, 3), number=st.integers(0, 50), text=st.text(max_size=8), bump=st.booleans())
+    @rule(index=st.integers(0, 4), number=st.integers(0, 50), text=st.text(max_size=8), bump=st.booleans())
     def edit_text(self, index: int, number: int, text: str, bump: bool) -> None:
         machine = self.pick(index)
         part = self.row(machine, "part", number)
@@ -129,28 +129,28 @@ class Devices(RuleBasedStateMachine):
         counted = bool(machine.sql("SELECT 1 FROM sqlite_master WHERE name='migration'"))  # older versions show a write by its time alone
         self.edit(machine, lambda db, now: edits.edit_part(db, part, text, now if bump or not counted else old))
 
-    @rule(index=st.integers(0, 3), number=st.integers(0, 50), title=st.text(max_size=6))
+    @rule(index=st.integers(0, 4), number=st.integers(0, 50), title=st.text(max_size=6))
     def rename(self, index: int, number: int, title: str) -> None:
         machine = self.pick(index)
         session = self.row(machine, "session", number)
         if session is not None:
             self.edit(machine, lambda db, _: edits.rename(db, session, title))
 
-    @rule(index=st.integers(0, 3), number=st.integers(0, 50))
+    @rule(index=st.integers(0, 4), number=st.integers(0, 50))
     def archive(self, index: int, number: int) -> None:
         machine = self.pick(index)
         session = self.row(machine, "session", number)
         if session is not None:
             self.edit(machine, lambda db, now: edits.archive(db, session, now))
 
-    @rule(index=st.integers(0, 3), number=st.integers(0, 50), items=st.lists(st.sampled_from("abc"), max_size=3))
+    @rule(index=st.integers(0, 4), number=st.integers(0, 50), items=st.lists(st.sampled_from("abc"), max_size=3))
     def plan(self, index: int, number: int, items: list[str]) -> None:
         machine = self.pick(index)
         session = self.row(machine, "session", number)
         if session is not None:
             self.edit(machine, lambda db, now: edits.set_todos(db, session, items, now))
 
-    @rule(index=st.integers(0, 3), number=st.integers(0, 50))
+    @rule(index=st.integers(0, 4), number=st.integers(0, 50))
     def remove_message(self, index: int, number: int) -> None:
         machine = self.pick(index)
         message = self.row(machine, "message", number)
@@ -158,7 +158,7 @@ class Devices(RuleBasedStateMachine):
             self.deleted_messages.add(message)
             self.edit(machine, lambda db, _: edits.delete_message(db, message))
 
-    @rule(index=st.integers(0, 3), number=st.integers(0, 50))
+    @rule(index=st.integers(0, 4), number=st.integers(0, 50))
     def remove_session(self, index: int, number: int) -> None:
         machine = self.pick(index)
         session = self.row(machine, "session", number)
@@ -167,11 +167,11 @@ class Devices(RuleBasedStateMachine):
             self.edit(machine, lambda db, _: edits.delete_session(db, session))
 
     # --- what the tool does ---------------------------------------------------------------------------------------
-    @rule(index=st.integers(0, 3), kind=st.sampled_from(["run", "run", "pull", "push"]))
+    @rule(index=st.integers(0, 4), kind=st.sampled_from(["run", "run", "pull", "push"]))
     def sync(self, index: int, kind: str) -> None:
         self.cycle(self.pick(index), kind)
 
-    @rule(index=st.integers(0, 3), after=st.integers(1, 60))
+    @rule(index=st.integers(0, 4), after=st.integers(1, 60))
     def crash(self, index: int, after: int) -> None:
         try:
             self.pick(index).sidecar.run(CycleParams(), CrashingTask(after))
@@ -179,7 +179,7 @@ class Devices(RuleBasedStateMachine):
             pass
 
     @precondition(lambda self: bool(self.machines))
-    @rule(index=st.integers(0, 3))
+    @rule(index=st.integers(0, 4))
     def lose_shadow(self, index: int) -> None:
         """The shadow can be rebuilt from the database and the logs."""
         machine = self.pick(index)
