@@ -35,7 +35,8 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
     cycle = uuid.uuid4().hex[:12]
     totals = _Totals()
     state = ws.db.file_state()
-    if recover(ws, task) or allow_deletions or ws.shadow.get("file_state") != state or _unsettled(ws):
+    recovered, totals.warnings = recover(ws, task)
+    if recovered or allow_deletions or ws.shadow.get("file_state") != state or _unsettled(ws):
         _scan(ws, task, totals, state, allow_deletions=allow_deletions)
     task.report("connect")
     heads = ws.repo.remote_heads(task)

@@ -39,16 +39,21 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
         head = ws.repo.local_ref(f"refs/remotes/origin/{branch}")
         if head is None:
             continue
-        try:
-            warnings += index_log(ws, task, device, head)
-        except SidecarError as error:
-            if error.kind not in ("segmentCorrupt", "newerFormat"):
-                raise
-            warnings.append(f"{device}: {error.message} {error.remedy}")
-            with ws.shadow.writing():
-                _, sequence = ws.shadow.head_of(device)
-                ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else None, sequence)
+        warnings += index_fetched(ws, task, device, head)
     return warnings
+
+
+def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str]:
+    """`index_log` of another device, whose damage is a warning."""
+    try:
+        return index_log(ws, task, device, head)
+    except SidecarError as error:
+        if error.kind not in ("segmentCorrupt", "newerFormat"):
+            raise
+        with ws.shadow.writing():
+            _, sequence = ws.shadow.head_of(device)
+            ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else None, sequence)
+        return [f"{device}: {error.message} {error.remedy}"]
 
 
 def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int = NEW) -> list[str]:

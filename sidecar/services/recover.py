@@ -14,7 +14,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import SESSION, TODO, Group, Record, Version
 from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_log, is_log_branch
+from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_fetched, index_log, is_log_branch
 from sidecar.services.rows import load_value, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.workspace import Workspace
@@ -25,8 +25,8 @@ _OTHER = "?"
 """No value has this hash, see `value_hash`."""
 
 
-def recover(ws: Workspace, task: Task) -> bool:
-    """Finish what a crash interrupted. True when there was something, so that the caller scans."""
+def recover(ws: Workspace, task: Task) -> tuple[bool, list[str]]:
+    """Finish what a crash interrupted. (Whether there was something, so that the caller scans; warnings)."""
     pending = bool(ws.shadow.journal_open())
     recover_journal(ws)
     own, remembered = ws.identity.device_id, ws.shadow.get("device")
@@ -34,14 +34,14 @@ def recover(ws: Workspace, task: Task) -> bool:
     known, _ = ws.shadow.head_of(own)
     if remembered != own:
         with ws.shadow.writing():
-            _rebuild(ws, task)
+            warnings = _rebuild(ws, task)
             ws.shadow.put("device", own)
-        return True
+        return True, warnings
     if commit is not None and commit != known:
         with ws.shadow.writing():
             _redo(ws, task, commit)
-        return True
-    return pending
+        return True, []
+    return pending, []
 
 
 def recover_journal(ws: Workspace) -> None:
@@ -93,7 +93,7 @@ def _redo(ws: Workspace, task: Task, commit: str) -> None:
 
 
 # --- a lost shadow, or none yet ---------------------------------------------------------------------------------------
-def _rebuild(ws: Workspace, task: Task) -> None:
+def _rebuild(ws: Workspace, task: Task) -> list[str]:
     """The shadow remembers nothing: find the version of every row that is here, in our log and in those that were fetched.
 
     The same for a device that is new and whose database was copied from another by hand: what came from there is not its own.
@@ -109,13 +109,9 @@ def _rebuild(ws: Workspace, task: Task) -> None:
             logs.append((device, head))
     folds: dict[str, _Fold] = {}
     groups: list[tuple[str, str, int, list[_Put] | None]] = []
+    warnings: list[str] = []
     for device, head in logs:
-        try:
-            index_log(ws, task, device, head)
-        except SidecarError as error:
-            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
-                raise
-            continue
+        warnings += (index_log if device == own else index_fetched)(ws, task, device, head)
         for group in _groups(ws, task, device, after=0, only=here):
             session = group.session_id
             fold = folds.get(session)
@@ -136,6 +132,7 @@ def _rebuild(ws: Workspace, task: Task) -> None:
         if whole is not None and all(map(folds[session].has, whole)):
             ws.shadow.mark(session, device, sequence, APPLIED)
     ws.shadow.need_recount(folds)
+    return warnings
 
 
 def _groups(ws: Workspace, task: Task, device: str, *, after: int, only: frozenset[str] | None = None) -> Iterator[Group]:

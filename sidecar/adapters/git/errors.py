@@ -29,7 +29,7 @@ class _Rule:
 # The first that matches wins: git's last line is often a general one ("Could not read from remote repository").
 _RULES = (
     _Rule(
-        r"no space left on device|disk quota exceeded|not enough space|disk full",
+        r"no space left on device|disk quota exceeded|not enough space|disk full|out of disk ?space",
         "diskFull",
         "The disk is full.",
         "Free some space; the next cycle goes on where this one stopped.",

@@ -19,6 +19,7 @@ from sidecar.adapters.git.refs import is_branch_name
     [
         ("fatal: unable to write loose object file: No space left on device", "diskFull"),
         ("remote: fatal: write error: No space left on device\n ! [remote rejected] a -> a (unpacker error)", "diskFull"),
+        ("fatal: sha1 file 'objects/pack/tmp_pack' write error. Out of diskspace", "diskFull"),
         ("Host key verification failed.\nfatal: Could not read from remote repository.", "authFailed"),
         ("git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", "authFailed"),
         ("fatal: could not read Username for 'https://h': terminal prompts disabled", "authFailed"),
