@@ -15,7 +15,7 @@ from sidecar.domain.records import SESSION, TODO, Group, Record, Version
 from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_fetched, index_log, is_log_branch
-from sidecar.services.rows import load_value, row_hashes
+from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.workspace import Workspace
 
@@ -48,7 +48,7 @@ def recover_journal(ws: Workspace) -> None:
     """After a crash between the database's commit and the shadow's: adopt what did reach the database."""
     for entry, session, after in ws.shadow.journal_open():
         rows = ws.db.session(session)
-        present = row_hashes(ws, rows) if rows is not None else {}
+        present = {(TODO, session): no_todos(ws)} | row_hashes(ws, rows) if rows is not None else {}
         puts: list[tuple[str, str, ShadowRow]] = []
         gone: list[tuple[str, str]] = []
         for table, key, packed in ws.tools.unpack(after):
@@ -195,7 +195,8 @@ class _Fold:
         self.ws.shadow.put_rows(session, [(table, key, row) for (table, key), row in self._changed.items() if (table, key) in self.known])
 
     def _row(self, record: Record, sequence: int, device: str) -> ShadowRow | None:
-        here, before = self._hashes.get((record.table, record.key)), self.known.get((record.table, record.key))
+        at = (record.table, record.key)
+        here, before = self._hashes.get(at, no_todos(self.ws) if record.table == TODO else None), self.known.get(at)
         columns = {name: load_value(self.ws, value, device) for name, value in (record.columns or {}).items()}
         if record.table == TODO:
             updated = max((item.get("time_updated") or 0 for item in columns.get("items", ())), default=None)

@@ -24,7 +24,7 @@ from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
 from sidecar.services.publish import Publisher
 from sidecar.services.receive import fetch_others
-from sidecar.services.rows import row_hashes
+from sidecar.services.rows import no_todos, row_hashes
 from sidecar.services.workspace import Workspace
 
 MAX_ATTENTION = 200
@@ -152,11 +152,11 @@ def verify(ws: Workspace, task: Task) -> VerifyResult:
     differences: list[Difference] = []
     compared = 0
     ws.db.schema()
-    present = ws.db.session_ids()
+    present, empty = ws.db.session_ids(), no_todos(ws)
     for index, session in enumerate(present):
         task.report("verify", index, len(present))
         rows = ws.db.session(session)
-        known = {at: row.hash for at, row in ws.shadow.rows(session).items()}
+        known = {at: row.hash for at, row in ws.shadow.rows(session).items() if row.hash != empty}
         local = row_hashes(ws, rows) if rows is not None else {}
         compared += len(local)
         for at in sorted(local.keys() | known.keys()):

@@ -12,6 +12,11 @@ from sidecar.services.workspace import Workspace
 MAX_VALUE_BYTES = 2 << 30
 
 
+def no_todos(ws: Workspace) -> bytes:
+    """What the shadow records of an emptied todo list, which has no row in the database."""
+    return ws.tools.hash_row({"items": [], "time_updated": None})
+
+
 def row_hashes(ws: Workspace, rows: SessionRows) -> dict[tuple[str, str], bytes]:
     """Content hash of every row of a session, as the shadow records them."""
     hash_row, session = ws.tools.hash_row, str(rows.session["id"])

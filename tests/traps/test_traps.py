@@ -188,6 +188,17 @@ def test_T7_the_todo_list_of_a_session_is_one_value(a: Machine, b: Machine) -> N
         assert machine.sql("SELECT position, content FROM todo ORDER BY position") == [(0, "one"), (1, "four")], "a mix of two lists is nobody's list"
 
 
+def test_T7_a_list_that_was_emptied_can_be_filled_again(a: Machine, b: Machine) -> None:
+    make_session(a, "ses_1")
+    for step, items in enumerate((["one"], [], ["two"], [], ["three"])):
+        edit(a, lambda db, step=step, items=items: edits.set_todos(db, "ses_1", items, now() + step))  # type: ignore[misc]
+        for machine in (a, b, a):
+            result = sync(machine)
+            assert (result.held, result.pending) == (0, 0)
+            assert machine.sidecar.verify(VerifyParams(), Task()).ok
+        assert [row[0] for row in b.sql("SELECT content FROM todo")] == items
+
+
 def test_T8_columns_of_newer_versions_survive_older_devices(a: Machine, b: Machine) -> None:
     edit(a, lambda db: db.execute("ALTER TABLE session ADD COLUMN mood TEXT"))
     edit(a, lambda db: db.execute("ALTER TABLE message ADD COLUMN weight INTEGER NOT NULL DEFAULT 7"))

@@ -234,7 +234,7 @@ class RowWriter:
         digest = todo_hash(self.hash_row, before)
         if op.after is not None and digest == op.after.hash:
             return
-        if digest != op.expected:
+        if digest != (op.expected or todo_hash(self.hash_row, [])):
             raise LocalChange(f"todo {op.key}")
         images.append((TODO, op.key, {"items": before}))
         self._db.execute("DELETE FROM todo WHERE session_id=?", (op.key,))
@@ -266,10 +266,8 @@ class RowWriter:
         counts.deleted += 1
 
 
-def todo_hash(hash_row: Callable[[Row], bytes], items: list[Row]) -> bytes | None:
-    """Hash of a session's whole list, as the scan computes it; None when there is none."""
-    if not items:
-        return None
+def todo_hash(hash_row: Callable[[Row], bytes], items: list[Row]) -> bytes:
+    """Hash of a session's whole list, as the scan computes it: one that was emptied and one that never was are the same."""
     stripped = [{name: value for name, value in item.items() if name != "session_id"} for item in items]
     return hash_row({"items": stripped, "time_updated": max((item.get("time_updated") or 0 for item in stripped), default=None)})
 
