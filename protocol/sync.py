@@ -116,6 +116,7 @@ class CycleResult:
     guarded: int = 0
     config: dict[str, int] = Factory(dict)
     session_ids: list[str] = Factory(list)
+    refreshable: bool = False
     warnings: list[str] = Factory(list)
 
 
@@ -221,6 +222,11 @@ class StatusChanged:
 
 @frozen
 class DidApply:
-    """Params of the notification `sync/didApply`: sessions whose rows changed in the database."""
+    """Params of the notification `sync/didApply`: sessions whose rows changed in the database.
+
+    opencode sends no event for them. `refreshable`: in this version of opencode a rename to the same title moves no time, and
+    so may be used to make open windows look again.
+    """
 
     session_ids: list[str]
+    refreshable: bool = False

@@ -1,7 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { type CallOptions, Connection } from "./connection.js";
 import { SidecarGoneError } from "./errors.js";
-import { type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
+import { IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
+import { type Command, locate } from "./locate.js";
+import { RestartPolicy } from "./restart.js";
 
 const STOP_MS = 5000;
 const DRAIN_MS = 500;
@@ -9,8 +11,8 @@ const START_MS = 30_000;
 const STDERR_KEPT = 8192;
 
 export interface SidecarOptions {
-  /** The program and its arguments, e.g. `["opencode-sidecar"]`; `serve --stdio` is added. */
-  command: readonly [string, ...string[]];
+  /** The program and its arguments, e.g. `["opencode-sidecar"]`; `serve --stdio` is added. Looked for when not given, see `locate`. */
+  command?: Command;
   /** The environment of the sidecar; this process's by default. */
   env?: NodeJS.ProcessEnv;
   cwd?: string;
@@ -19,21 +21,22 @@ export interface SidecarOptions {
   clientInfo?: { name: string; version?: string };
   /** Other folders than the environment says. */
   roots?: Omit<InitializationOptions, "protocolVersion">;
-  /** Called once when the process ended without being asked to. */
+  /** Called each time the process ended without being asked to. The next call starts it again, up to the limit of a crash loop. */
   onCrash?: (error: SidecarGoneError) => void;
 }
 
 /** Methods that a host calls; the lifecycle is ours. */
 export type Method = Exclude<keyof Requests, "initialize" | "shutdown">;
 
-/** One sidecar process. It starts with the first call. */
+/** One sidecar process. It starts with the first call, and again with the next call after a crash. */
 export class Sidecar implements AsyncDisposable {
   readonly #options: SidecarOptions;
+  readonly #restart = new RestartPolicy();
   readonly #handlers: Array<(connection: Connection) => void> = [];
   #running: Promise<Running> | undefined;
   #disposed = false;
 
-  constructor(options: SidecarOptions) {
+  constructor(options: SidecarOptions = {}) {
     this.#options = options;
   }
 
@@ -42,10 +45,18 @@ export class Sidecar implements AsyncDisposable {
     return (await this.#ready()).initialized;
   }
 
-  /** Call a method. Rejects with `SidecarError`, `SidecarGoneError` or, when aborted, an `AbortError`. */
+  /**
+   * Call a method. Rejects with `SidecarError`, `SidecarGoneError`, `SidecarNotFoundError` or, when aborted, an `AbortError`.
+   * A read that a crash took down is asked once more; a call that may have changed something never is.
+   */
   async call<M extends Method>(method: M, params: Requests[M]["params"] = {} as Requests[M]["params"], options: CallOptions = {}): Promise<Requests[M]["result"]> {
-    const { connection } = await this.#ready();
-    return connection.call(method, params, options);
+    const once = async (): Promise<Requests[M]["result"]> => (await this.#ready()).connection.call(method, params, options);
+    try {
+      return await once();
+    } catch (error) {
+      if (!(error instanceof SidecarGoneError) || !IDEMPOTENT.has(method) || this.#disposed || options.signal?.aborted === true) throw error;
+      return once();
+    }
   }
 
   /** Listen to a notification, now or from the start on. */
@@ -70,22 +81,48 @@ export class Sidecar implements AsyncDisposable {
 
   #ready(): Promise<Running> {
     if (this.#disposed) return Promise.reject(new SidecarGoneError("The sidecar was disposed.", null, null, ""));
-    this.#running ??= Running.start(this.#options, this.#handlers);
+    if (this.#running === undefined) {
+      const refusal = this.#restart.refusal();
+      if (refusal !== undefined) return Promise.reject(refusal);
+      const running = this.#begin();
+      this.#running = running;
+      running.catch(() => this.#forget(running));
+    }
     return this.#running;
   }
+
+  async #begin(): Promise<Running> {
+    const wait = this.#restart.delay();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    const command = this.#options.command ?? (await locate(this.#options.env));
+    if (this.#disposed) throw new SidecarGoneError("The sidecar was disposed.", null, null, "");
+    const onCrash = (error: SidecarGoneError): void => {
+      this.#restart.crashed(error);
+      this.#running = undefined;
+      this.#options.onCrash?.(error);
+    };
+    return Running.start({ ...this.#options, command, onCrash }, this.#handlers);
+  }
+
+  /** The next call starts anew. */
+  #forget(running: Promise<Running>): void {
+    if (this.#running === running) this.#running = undefined;
+  }
 }
+
+type RunningOptions = SidecarOptions & { command: Command };
 
 class Running {
   readonly connection: Connection;
   initialized!: InitializeResult;
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #ended: Promise<void>;
-  readonly #options: SidecarOptions;
+  readonly #options: RunningOptions;
   #stderr = "";
   #stopping = false;
   #isOver = false;
 
-  private constructor(options: SidecarOptions) {
+  private constructor(options: RunningOptions) {
     this.#options = options;
     const [program, ...rest] = options.command;
     this.#child = spawn(program, [...rest, "serve", "--stdio"], {
@@ -118,7 +155,7 @@ class Running {
     });
   }
 
-  static async start(options: SidecarOptions, handlers: ReadonlyArray<(connection: Connection) => void>): Promise<Running> {
+  static async start(options: RunningOptions, handlers: ReadonlyArray<(connection: Connection) => void>): Promise<Running> {
     const running = new Running(options);
     for (const register of handlers) register(running.connection);
     const { clientInfo, roots, startTimeoutMs = START_MS } = options;

@@ -57,7 +57,7 @@ class Operation:
         text, news = _outcome(result)
         with self._ending():
             if isinstance(result, CycleResult) and result.session_ids:
-                self._notify("sync/didApply", DidApply(result.session_ids))
+                self._notify("sync/didApply", DidApply(result.session_ids, result.refreshable))
             self._say(INFO, text, toast=news or self._toasted)
             for warning in _attention(result):
                 self._say(WARNING, warning, toast=True)

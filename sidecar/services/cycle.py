@@ -114,6 +114,7 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
         published=published,
         applied=applied,
         session_ids=sorted(applier.sessions) if applier else [],
+        refreshable=bool(applier and applier.sessions) and ws.db.schema().renames_move_no_time,
         warnings=totals.warnings,
         **counts,
     )

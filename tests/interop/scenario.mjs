@@ -46,7 +46,8 @@ const info = await doomed.start();
 const pending = [outcome(doomed.call("test/sleep", { seconds: 60 })), outcome(doomed.call("test/sleep", { seconds: 60 }))];
 process.kill(info.capabilities.experimental.opencodeSidecar.pid, "SIGKILL");
 seen.death = (await Promise.all(pending)).every((error) => error instanceof SidecarGoneError);
-seen.afterDeath = (await outcome(doomed.call("sync/status"))) instanceof SidecarGoneError;
+const again = await doomed.start();
+seen.afterDeath = again.capabilities.experimental.opencodeSidecar.pid !== info.capabilities.experimental.opencodeSidecar.pid && (await doomed.call("sync/status")).configured === false;
 seen.crashes = crashes.length;
 await doomed.dispose();
 

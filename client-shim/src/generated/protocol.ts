@@ -198,6 +198,7 @@ export interface CycleResult {
   guarded: number;
   config: Record<string, number>;
   sessionIds: Array<string>;
+  refreshable: boolean;
   warnings: Array<string>;
 }
 
@@ -297,9 +298,13 @@ export interface StatusChanged {
 
 /**
  * Params of the notification `sync/didApply`: sessions whose rows changed in the database.
+ *
+ * opencode sends no event for them. `refreshable`: in this version of opencode a rename to the same title moves no time, and
+ * so may be used to make open windows look again.
  */
 export interface DidApply {
   sessionIds: Array<string>;
+  refreshable: boolean;
 }
 
 /**

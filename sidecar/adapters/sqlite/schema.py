@@ -44,6 +44,11 @@ class Schema:
     others: tuple[str, ...]
     level: str
 
+    @property
+    def renames_move_no_time(self) -> bool:
+        """True from opencode 1.17 on, whose databases have this table (1.15.4 to 1.16 would be, too; their files do not tell)."""
+        return "migration" in self.others
+
     def has(self, table: str) -> bool:
         return table in self.columns
 

@@ -46,6 +46,7 @@ class Machine:
         self.root, self.binary, self.provider_url = root, binary, provider_url
         self.app = root / "home" / folder
         self.url = ""
+        self.extra_environ: dict[str, str] = {}
         self._server: subprocess.Popen[bytes] | None = None
         for name in ("home", "data", "config/opencode", "cache", "state"):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -60,11 +61,30 @@ class Machine:
     def environ(self) -> dict[str, str]:
         roots = {f"XDG_{name.upper()}_HOME": str(self.root / name) for name in ("data", "config", "cache", "state")}
         who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "lab"), ("EMAIL", "lab@example.invalid"))}
-        return {"PATH": os.environ["PATH"], "HOME": str(self.root / "home"), "TERM": "dumb", "LANG": "C.UTF-8", **roots, **_OFFLINE, **who}
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.root / "home"),
+            "TERM": "dumb",
+            "LANG": "C.UTF-8",
+            **roots,
+            **_OFFLINE,
+            **who,
+            **self.extra_environ,
+        }
 
     def git(self, *arguments: str, cwd: Path | None = None) -> str:
         done = subprocess.run(["git", *arguments], cwd=cwd or self.app, env=self.environ, check=True, capture_output=True, text=True)
         return done.stdout.strip()
+
+    def configure(self, **members: Json) -> None:
+        """Add members to opencode.json; read at the next start."""
+        path = self.root / "config/opencode/opencode.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | members))
+
+    @property
+    def server_pid(self) -> int:
+        assert self._server is not None
+        return self._server.pid
 
     def make_project(self, folder: Path | None = None, origin: str = ORIGIN) -> None:
         """A repository with one commit. `origin` decides the project's id in newer versions; it is never contacted."""

@@ -1,0 +1,147 @@
+import { SidecarError } from "../errors.js";
+import type { CycleResult } from "../generated/protocol.js";
+import { SidecarNotFoundError } from "../locate.js";
+import { type Method, Sidecar, type SidecarOptions } from "../sidecar.js";
+import type { OpencodeClient, PluginInput } from "./opencode.js";
+
+const FIRST_CYCLE_MS = 300;
+/** A session must have been quiet for 3 s before it is published. */
+const AFTER_IDLE_MS = 3_500;
+const INTERVAL_S = 120;
+const MIN_INTERVAL_S = 5;
+/** How long opencode may be held up when it ends. */
+const FINISH_MS = 3_000;
+const MAX_REFRESHED = 20;
+/** The same trouble is not shown again for so long. */
+const REPEAT_MS = 30 * 60_000;
+const TOAST_MS = 5_000;
+
+export interface PluginOptions extends Pick<SidecarOptions, "command" | "roots"> {
+  /** Seconds between cycles while opencode is open; 120 by default. */
+  intervalSeconds?: number;
+  /** Only what the user asks for: no cycles at start, after a turn, or on a timer. */
+  manual?: boolean;
+  /** Show no toasts. */
+  quiet?: boolean;
+}
+
+type Cycle = Extract<Method, "sync/run" | "sync/pull" | "sync/push">;
+
+/** One sidecar for the whole process, however many directories are open. Nothing in here ever throws into opencode. */
+export class SyncHost {
+  readonly sidecar: Sidecar;
+  readonly #options: PluginOptions;
+  readonly #windows = new Map<symbol, PluginInput>();
+  readonly #shown = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: PluginOptions) {
+    this.#options = options;
+    this.sidecar = new Sidecar({ clientInfo: { name: "opencode" }, ...(options.command && { command: options.command }), ...(options.roots && { roots: options.roots }) });
+    this.sidecar.on("window/showMessage", ({ type, message }) => this.#toast(type, message));
+    this.sidecar.on("window/logMessage", ({ type, message }) => this.#log(type === 1 ? "error" : type === 2 ? "warn" : "info", message));
+    this.sidecar.on("sync/didApply", ({ sessionIds, refreshable }) => void (refreshable && this.#refresh(sessionIds)));
+    if (options.manual === true) return;
+    const seconds = Math.max(MIN_INTERVAL_S, options.intervalSeconds ?? INTERVAL_S);
+    this.#timer = setInterval(() => void this.automatic(), seconds * 1000);
+    this.#timer.unref();
+    this.#later(FIRST_CYCLE_MS);
+  }
+
+  /** Returns what takes the directory away again. */
+  attach(input: PluginInput): () => boolean {
+    const key = Symbol(input.directory);
+    this.#windows.set(key, input);
+    return () => this.#windows.delete(key) && this.#windows.size === 0;
+  }
+
+  /** A turn has ended, or something was deleted. */
+  changed(): void {
+    if (this.#options.manual !== true) this.#later(AFTER_IDLE_MS);
+  }
+
+  /** A cycle that nobody asked for: its failures are logged, and shown once in a while. */
+  async automatic(method: Cycle = "sync/run"): Promise<CycleResult | undefined> {
+    if (this.#stopped) return undefined;
+    try {
+      return await this.sidecar.call(method);
+    } catch (error) {
+      if (error instanceof SidecarError && error.kind === "notConfigured") this.#stop();
+      else if (!(error instanceof SidecarError && error.retryable)) this.#trouble(error);
+      return undefined;
+    }
+  }
+
+  /** The last words: what was written since the last cycle goes out, but opencode does not wait for long. */
+  async finish(): Promise<void> {
+    const last = this.#options.manual === true ? undefined : this.automatic("sync/push");
+    this.#stop();
+    let late: NodeJS.Timeout | undefined;
+    await Promise.race([last, new Promise((resolve) => (late = setTimeout(resolve, FINISH_MS)))]);
+    clearTimeout(late);
+    await this.sidecar.dispose().catch(() => undefined);
+  }
+
+  /** The device has just become part of a vault. */
+  resume(): void {
+    this.#stopped = false;
+    this.#later(FIRST_CYCLE_MS);
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#soon);
+  }
+
+  #later(ms: number): void {
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => void this.automatic(), ms);
+    this.#soon.unref();
+  }
+
+  #trouble(error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    this.#log("error", text);
+    if (error instanceof SidecarNotFoundError) this.#stop();
+    if (!(error instanceof SidecarError)) this.#toast(1, text); // what the sidecar could say itself, it has said
+  }
+
+  #toast(type: number, message: string): void {
+    if (this.#options.quiet === true) return;
+    const now = Date.now();
+    if (type <= 2 && now - (this.#shown.get(message) ?? -Infinity) < REPEAT_MS) return;
+    this.#shown.set(message, now);
+    const variant = type === 1 ? "error" : type === 2 ? "warning" : message.startsWith("✅") ? "success" : "info";
+    for (const client of this.#clients()) void safely(() => client.tui.showToast({ body: { message, variant, duration: TOAST_MS } }));
+  }
+
+  #log(level: "info" | "warn" | "error", message: string): void {
+    const [client] = this.#clients();
+    if (client !== undefined) void safely(() => client.app.log({ body: { service: "opencode-sidecar", level, message } }));
+  }
+
+  /** opencode sends no event for rows that somebody else wrote: a rename to the same title makes open windows look again. */
+  async #refresh(sessionIds: readonly string[]): Promise<void> {
+    const [client] = this.#clients();
+    if (client === undefined) return;
+    for (const id of sessionIds.slice(0, MAX_REFRESHED)) {
+      const found = (await safely(() => client.session.get({ path: { id } })))?.data;
+      if (found === undefined) continue;
+      await safely(() => client.session.update({ path: { id }, query: { directory: found.directory }, body: { title: found.title } }));
+    }
+  }
+
+  #clients(): OpencodeClient[] {
+    return [...this.#windows.values()].map((input) => input.client);
+  }
+}
+
+async function safely<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch {
+    return undefined;
+  }
+}

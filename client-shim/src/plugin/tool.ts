@@ -1,0 +1,96 @@
+import { z } from "zod";
+import type { CycleResult, StatusResult } from "../generated/protocol.js";
+import type { SyncHost } from "./host.js";
+import type { CommandConfig } from "./opencode.js";
+
+const ACTIONS = ["status", "run", "pull", "push", "preview", "verify", "init", "link"] as const;
+type Action = (typeof ACTIONS)[number];
+
+const DESCRIPTIONS: Record<Action, string> = {
+  status: "Show devices, counts, and what waits for you",
+  run: "Sync now: publish, fetch, merge, apply",
+  pull: "Take what other machines published",
+  push: "Publish what was written here",
+  preview: "Show what a sync would do; change nothing",
+  verify: "Compare the whole database with what was recorded",
+  init: "Make a vault in an empty git repository: /sync-init URL",
+  link: "Join the vault of another machine: /sync-link URL",
+};
+
+const args = {
+  action: z.enum(ACTIONS).describe("what to do"),
+  remote: z.string().optional().describe("git URL or folder; for init and link"),
+  acknowledgePrivate: z.boolean().optional().describe("true only when the user said that strangers cannot read the remote"),
+};
+
+interface Arguments {
+  action: Action;
+  remote?: string | undefined;
+  acknowledgePrivate?: boolean | undefined;
+}
+
+/** The tool `opencode_sync`. Trouble is its answer, not an exception. */
+export function syncTool(host: SyncHost): unknown {
+  return {
+    description: "Sync opencode's sessions between the user's machines. Use it only when the user asks for it.",
+    args,
+    async execute(given: Arguments, context?: { abort?: AbortSignal }): Promise<string> {
+      try {
+        return await answer(host, given, context?.abort);
+      } catch (error) {
+        return error instanceof Error ? `❌ ${error.message} ${"remedy" in error ? String(error.remedy) : ""}`.trim() : String(error);
+      }
+    },
+  };
+}
+
+/** The commands `/sync-…`: each asks the model to call the tool and repeat its answer. */
+export function syncCommands(): Record<string, CommandConfig> {
+  const command = (action: Action): [string, CommandConfig] => {
+    const target = action === "init" || action === "link" ? ' and remote "$ARGUMENTS"' : "";
+    return [`sync-${action}`, { template: `Call the tool opencode_sync with action "${action}"${target}, then repeat its answer word for word.`, description: DESCRIPTIONS[action] }];
+  };
+  return Object.fromEntries(ACTIONS.map(command));
+}
+
+async function answer(host: SyncHost, { action, remote, acknowledgePrivate }: Arguments, signal: AbortSignal | undefined): Promise<string> {
+  const { sidecar } = host;
+  const options = signal === undefined ? {} : { signal };
+  switch (action) {
+    case "status":
+      return describeStatus(await sidecar.call("sync/status", {}, options));
+    case "run":
+    case "pull":
+    case "push":
+      return describeCycle(await sidecar.call(`sync/${action}`, {}, options));
+    case "preview": {
+      const plan = await sidecar.call("sync/preview", {}, options);
+      return plan.upToDate ? "✅ Nothing to do." : plan.sessions.map((session) => `${session.change}: ${session.title || session.id}`).join("\n");
+    }
+    case "verify": {
+      const found = await sidecar.call("sync/verify", {}, options);
+      return found.ok ? `✅ ${found.rowsCompared} rows compared, no difference.` : `⚠️ ${found.differences.length} differences.`;
+    }
+    case "init":
+    case "link": {
+      const params = { ...(remote ? { remote } : {}), acknowledgePrivate: acknowledgePrivate ?? false };
+      if (action === "link" && !remote) return "❌ Which remote? /sync-link URL";
+      const made = action === "init" ? await sidecar.call("sync/init", params, options) : await sidecar.call("sync/link", { ...params, remote: remote as string }, options);
+      host.resume();
+      return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; syncing begins.`;
+    }
+  }
+}
+
+function describeCycle(result: CycleResult): string {
+  if (result.upToDate) return "✅ Up to date.";
+  const waiting = result.held + result.unplaced + result.quarantined + result.guarded;
+  return `✅ ${result.applied.sessions} sessions in, ${result.published.sessions} out${waiting > 0 ? `; ${waiting} wait, see /sync-status` : ""}.`;
+}
+
+function describeStatus(status: StatusResult): string {
+  if (!status.configured) return "This machine is not part of a vault yet: /sync-init URL makes one, /sync-link URL joins one.";
+  const devices = status.devices.map((device) => `${device.name}${device.thisDevice ? " (this machine)" : device.behind > 0 ? `, ${device.behind} behind` : ""}`);
+  const attention = status.attention.map((item) => `${item.reason}: ${item.title || item.sessionId} ${item.detail}`.trim());
+  return [`Vault at ${status.remote}: ${status.sessions} sessions, ${status.rows} rows.`, `Devices: ${devices.join("; ")}.`, ...attention].join("\n");
+}

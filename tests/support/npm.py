@@ -1,0 +1,35 @@
+"""The npm package as users get it: packed, then installed into an empty folder."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+SHIM = Path(__file__).parents[2] / "client-shim"
+
+
+def build() -> Path:
+    """Installed from the lock file and compiled; nothing is installed twice. Returns the package's folder."""
+    npm, lock, installed = _npm(), SHIM / "package-lock.json", SHIM / "node_modules" / ".package-lock.json"
+    if not installed.is_file() or installed.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run([npm, "ci"], cwd=SHIM, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=240)
+    subprocess.run([npm, "run", "--silent", "build"], cwd=SHIM, check=True, stdin=subprocess.DEVNULL, timeout=120)
+    return SHIM
+
+
+def install_packed(folder: Path) -> Path:
+    """`npm pack` and `npm install` of the result. Returns the installed package's folder."""
+    build()
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = subprocess.run([_npm(), "pack", "--silent", "--pack-destination", str(folder)], cwd=SHIM, check=True, capture_output=True, text=True, timeout=120)
+    (folder / "package.json").write_text('{"private": true}')
+    tarball = folder / packed.stdout.strip().splitlines()[-1]
+    subprocess.run([_npm(), "install", "--silent", "--no-audit", "--no-fund", str(tarball)], cwd=folder, check=True, stdin=subprocess.DEVNULL, timeout=240)
+    return folder / "node_modules/opencode-sidecar"
+
+
+def _npm() -> str:
+    npm = shutil.which("npm")
+    assert npm is not None, "Node 20 with npm is needed"
+    return npm
