@@ -1,0 +1,24 @@
+// Compiles to ESM with types (tsc), and bundles the same for `require` (esbuild): dist/ and dist/cjs/.
+import { execFileSync } from "node:child_process";
+import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { build } from "esbuild";
+
+const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+rmSync("dist", { recursive: true, force: true });
+execFileSync(process.execPath, [tsc, "-p", "tsconfig.json"], { stdio: "inherit" });
+await build({
+  entryPoints: ["src/index.ts"],
+  outfile: "dist/cjs/index.js",
+  bundle: true,
+  platform: "node",
+  format: "cjs",
+  target: "node20",
+  packages: "external",
+  define: { "import.meta.url": "importMetaUrl" },
+  banner: { js: 'const importMetaUrl = require("node:url").pathToFileURL(require("node:path").join(__dirname, "../x.js")).href;' },
+});
+writeFileSync("dist/cjs/package.json", '{ "type": "commonjs" }\n');
+for (const entry of readdirSync("dist", { recursive: true })) {
+  if (entry.endsWith(".d.ts") && !entry.startsWith("cjs")) cpSync(`dist/${entry}`, `dist/cjs/${entry}`);
+}
