@@ -8,7 +8,7 @@ export type { PluginOptions } from "./host.js";
 const KEY = Symbol.for("opencode-sidecar.host");
 const CHANGES = new Set(["session.idle", "session.deleted", "message.removed"]);
 
-/** The opencode plugin. Add `"opencode-sidecar/plugin"` to `plugin` in opencode.json. */
+/** The opencode plugin: name this file in `plugin` in opencode.json. */
 export default async function opencodeSidecar(input: PluginInput, options: PluginOptions = {}): Promise<Hooks> {
   const shared = globalThis as { [KEY]?: SyncHost | undefined };
   const host = (shared[KEY] ??= new SyncHost(options));
