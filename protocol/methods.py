@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol import common, sync
+from protocol import common, shell, sync
 from protocol.model import Method
 
 NULL: Final = type(None)
@@ -47,10 +47,20 @@ METHODS: Final[tuple[Method, ...]] = (
     Method("sync/status", "request", "toServer", sync.StatusParams, sync.StatusResult, True, False, True, doc="What is known here; never waits for a cycle."),
     Method("sync/preview", "request", "toServer", sync.CycleParams, sync.PreviewResult, True, True, True, doc="What a cycle would do now."),
     Method("sync/verify", "request", "toServer", sync.VerifyParams, sync.VerifyResult, True, True, True, doc="Compare the database with what was recorded."),
+    Method("shell/exec", "request", "toServer", shell.ExecParams, shell.ExecResult, True, doc="Run a command to its end."),
+    Method("shell/start", "request", "toServer", shell.StartParams, shell.StartResult, doc="Start a command; its output comes while it runs."),
+    Method("shell/write", "request", "toServer", shell.WriteParams, NULL, doc="Write to a command's stdin; answered when it was taken."),
+    Method("shell/closeStdin", "request", "toServer", shell.ProcessParams, NULL, doc="End a command's stdin."),
+    Method("shell/kill", "request", "toServer", shell.KillParams, NULL, doc="End a command and what it started; `shell/didExit` tells when."),
+    Method("shell/ack", "request", "toServer", shell.AckParams, NULL, doc="So many bytes of output have been dealt with: more may come."),
+    Method("shell/which", "request", "toServer", shell.WhichParams, shell.WhichResult, True, False, True, doc="Where a command is."),
+    Method("shell/env", "request", "toServer", common.NoParams, shell.EnvResult, True, False, True, doc="The sidecar's own environment."),
     Method("$/progress", "notification", "toClient", common.ProgressParams, doc="WorkDoneProgress for a `workDoneToken` given in params."),
     Method("window/showMessage", "notification", "toClient", common.MessageParams, doc="A toast: one when work takes long, one that says what happened."),
     Method("window/logMessage", "notification", "toClient", common.MessageParams, doc="A line for the host's log."),
     Method("sync/didChangeStatus", "notification", "toClient", sync.StatusChanged, doc="A cycle began, ended or failed."),
+    Method("shell/didOutput", "notification", "toClient", shell.DidOutput, doc="Output of a started command."),
+    Method("shell/didExit", "notification", "toClient", shell.DidExit, doc="A started command has ended."),
     Method("sync/didApply", "notification", "toClient", sync.DidApply, doc="Sessions whose rows changed in the database."),
 )
 BY_NAME: Final = {method.name: method for method in METHODS}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocol.sync import (
     CycleParams,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sidecar.adapters.git import VaultRepo
     from sidecar.adapters.sqlite.schema import Schema
     from sidecar.adapters.sqlite.writer import RowWriter
+    from sidecar.app_shell import Shell
     from sidecar.services.workspace import Tools, Workspace
 
 _JOIN_POLL = 0.05
@@ -195,6 +196,12 @@ class Sidecar:
 
         with self._exclusive(task), self._ours(), self._workspace() as ws:
             return report.verify(ws, task)
+
+    def shell(self, notify: Callable[[str, Any], None]) -> Shell:
+        """Commands for the host; what they say while they run goes to `notify`."""
+        from sidecar.app_shell import Shell
+
+        return Shell(self.settings.environ, notify)
 
     # --- parts ----------------------------------------------------------------------------------------------------
     @property

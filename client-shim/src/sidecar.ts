@@ -33,6 +33,7 @@ export class Sidecar implements AsyncDisposable {
   readonly #options: SidecarOptions;
   readonly #restart = new RestartPolicy();
   readonly #handlers: Array<(connection: Connection) => void> = [];
+  readonly #gone = new Set<(error: SidecarGoneError) => void>();
   #running: Promise<Running> | undefined;
   #disposed = false;
 
@@ -64,6 +65,12 @@ export class Sidecar implements AsyncDisposable {
     const register = (connection: Connection): void => void connection.on(method, handler);
     this.#handlers.push(register);
     void this.#running?.then(({ connection }) => register(connection), () => undefined);
+  }
+
+  /** Be told when the process ended without being asked to. Returns what ends that. */
+  onGone(handler: (error: SidecarGoneError) => void): () => void {
+    this.#gone.add(handler);
+    return () => void this.#gone.delete(handler);
   }
 
   /** Shut down: what runs is cancelled, the process ends and takes its children along. */
@@ -99,6 +106,7 @@ export class Sidecar implements AsyncDisposable {
     const onCrash = (error: SidecarGoneError): void => {
       this.#restart.crashed(error);
       this.#running = undefined;
+      for (const handler of this.#gone) handler(error);
       this.#options.onCrash?.(error);
     };
     return Running.start({ ...this.#options, command, onCrash }, this.#handlers);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import cattrs
 from attrs import fields, has
@@ -48,7 +48,7 @@ def make_converter() -> cattrs.Converter:
     converter.register_structure_hook(str | int | None, _token)
     converter.register_structure_hook(str | int, _token)
     converter.register_structure_hook_factory(_is_generic(list), lambda kind: _only(list, list_structure_factory(kind, converter)))
-    converter.register_structure_hook_factory(_is_generic(dict), lambda _: _only(dict, lambda value, _: value))
+    converter.register_structure_hook_factory(_is_generic(dict), lambda kind: _only(dict, _dict_hook(kind, converter)))
     converter.register_structure_hook_factory(has, lambda cls: _attrs_hook(cls, converter))
     return converter
 
@@ -56,6 +56,13 @@ def make_converter() -> cattrs.Converter:
 def _attrs_hook(cls: type, converter: cattrs.Converter) -> Any:
     names: dict[str, Any] = {field.name: override(rename=camel(field.name)) for field in fields(cls)}
     return _only(dict, make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **names))
+
+
+def _dict_hook(kind: Any, converter: cattrs.Converter) -> Any:
+    _, value_type = get_args(kind) or (str, Any)
+    if value_type is Any:
+        return lambda value, _: value
+    return lambda value, _: {key: converter.structure(item, value_type) for key, item in value.items()}
 
 
 def _is_generic(kind: type) -> Callable[[Any], bool]:

@@ -10,7 +10,11 @@ import os
 NAME = "opencode-sidecar"
 VERSION = "0.1.0"
 PROTOCOL_VERSION = 1
-METHODS = ["initialize", "shutdown", "sync/init", "sync/link", "sync/run", "sync/pull", "sync/push", "sync/status", "sync/preview", "sync/verify"]
+METHODS = [
+    *("initialize", "shutdown"),
+    *(f"sync/{name}" for name in ("init", "link", "run", "pull", "push", "status", "preview", "verify")),
+    *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
+]
 FEATURES = ["cancel", "progress", "sessions"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,15 @@ from sidecar.rpc.protocol import SidecarProtocol, current_task
 
 if TYPE_CHECKING:
     from sidecar.app import Sidecar
+    from sidecar.app_shell import Shell
 
 _ANNOUNCED = {"sync/init": "init", "sync/link": "link", "sync/run": "run", "sync/pull": "pull", "sync/push": "push"}
 _LOOKS = {"sync/preview": "preview", "sync/verify": "verify"}
 _JOINS = "sync/run"
+_SHELL = {"shell/exec": "execute", "shell/start": "start", "shell/write": "write"}
+"""Methods of commands that may take as long as the command does."""
+_SHELL_QUICK = {"shell/closeStdin": "close_stdin", "shell/kill": "kill", "shell/ack": "acknowledge", "shell/which": "which", "shell/env": "env"}
+SHELL_THREADS = 64
 SHUTDOWN_SECONDS = 2.0
 
 Work = Callable[[Any, Task], Any]
@@ -30,7 +36,9 @@ class Registry:
 
     def __init__(self, protocol: SidecarProtocol, feature: Callable[[str], Callable[[Any], Any]], sidecar: Callable[[], Sidecar]) -> None:
         self.protocol, self._feature, self._sidecar = protocol, feature, sidecar
-        self._work, self._quick = Workers(8, "work"), Workers(4, "quick")
+        self._work, self._quick, self._commands = Workers(8, "work"), Workers(4, "quick"), Workers(SHELL_THREADS, "shell")
+        self._shell: Shell | None = None
+        self._making = threading.Lock()
         self._gate = asyncio.Lock()
         self._joinable = 0
 
@@ -41,6 +49,11 @@ class Registry:
             self.register(name, self._use_case(use_case), exclusive=True)
         self.register("sync/status", self._use_case("status"), quick=True)
 
+        for name, use_case in _SHELL.items():
+            self.register(name, self._command(use_case), workers=self._commands)
+        for name, use_case in _SHELL_QUICK.items():
+            self.register(name, self._command(use_case), quick=True)
+
         async def shutdown(_params: Any) -> None:
             await self._stop_everything()
 
@@ -49,18 +62,33 @@ class Registry:
     def _use_case(self, name: str) -> Work:
         return lambda params, task: getattr(self._sidecar(), name)(params, task)
 
-    def register(self, name: str, work: Work, *, quick: bool = False, announce: bool = False, exclusive: bool = False) -> None:
+    def _command(self, name: str) -> Work:
+        def work(params: Any, task: Task) -> Any:
+            with self._making:
+                if self._shell is None:
+                    self._shell = self._sidecar().shell(self._tell)
+            return getattr(self._shell, name)(params, task)
+
+        return work
+
+    def _tell(self, method: str, params: Any) -> None:
+        """A notification that waits for room: output of a command must not pile up when the host does not read."""
+        self.protocol.notify(method, params)
+        while self.protocol.out is not None and self.protocol.state != "shutdown" and not self.protocol.out.wait_for_room(0.1):
+            pass
+
+    def register(self, name: str, work: Work, *, quick: bool = False, announce: bool = False, exclusive: bool = False, workers: Workers | None = None) -> None:
         """Serve `name` by `work(params, task)` in a worker thread.
 
         quick: never queues behind long work. announce: toasts and status. exclusive: one such at a time; the others wait their turn.
         """
-        workers = self._quick if quick else self._work
+        pool = workers or (self._quick if quick else self._work)
 
         async def handler(params: Any) -> Any:
             task = current_task.get() or Task()
             try:
                 if not exclusive:
-                    return await workers.offload(lambda: self._perform(name, work, params, task, announce=announce), task)
+                    return await pool.offload(lambda: self._perform(name, work, params, task, announce=announce), task)
                 return await self._in_turn(name, work, params, task, announce=announce)
             except asyncio.CancelledError:  # while it waited for its turn
                 raise as_exception(Cancelled()) from None
@@ -106,5 +134,7 @@ class Registry:
 
     def stop(self, deadline: float) -> None:
         """Wait for the workers to unwind, until `deadline` (monotonic seconds) at most."""
-        for workers in (self._work, self._quick):
+        if self._shell is not None:
+            self._shell.close()
+        for workers in (self._work, self._quick, self._commands):
             workers.wait_idle(max(0.0, deadline - time.monotonic()))

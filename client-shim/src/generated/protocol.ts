@@ -273,6 +273,111 @@ export interface VerifyResult {
 }
 
 /**
+ * `cwd`: an existing folder, the sidecar's own by default. `env`: the whole environment, the sidecar's own by default.
+ *
+ * `stdin`: base64. `timeout_ms`: after which the command and what it started is killed. `max_output_bytes`: per stream; what
+ * comes after is counted and dropped.
+ */
+export interface ExecParams {
+  argv: Array<string>;
+  cwd?: string | null;
+  env?: Record<string, string> | null;
+  stdin?: string | null;
+  timeoutMs?: number | null;
+  maxOutputBytes?: number;
+}
+
+/**
+ * `data`: base64. `cut_bytes`: how much was dropped after it.
+ */
+export interface Output {
+  data: string;
+  cutBytes: number;
+}
+
+/**
+ * `exit_code`: null when a signal ended it; `signal`: its name, such as SIGKILL.
+ */
+export interface ExecResult {
+  exitCode: number | null;
+  signal: string | null;
+  stdout: Output;
+  stderr: Output;
+  timedOut: boolean;
+  durationMs: number;
+}
+
+/**
+ * `process_id`: chosen by the caller, unique while it runs. `stdin`: whether `shell/write` will be used; else it is empty.
+ *
+ * `window_bytes`: how much output may be on its way before the caller acknowledges it with `shell/ack`.
+ */
+export interface StartParams {
+  processId: string;
+  argv: Array<string>;
+  cwd?: string | null;
+  env?: Record<string, string> | null;
+  stdin?: boolean;
+  windowBytes?: number;
+}
+
+/**
+ * `pid`: the system's own number.
+ */
+export interface StartResult {
+  pid: number;
+}
+
+/**
+ * `data`: base64. Answered when the command took it, so that a slow reader slows the writer.
+ */
+export interface WriteParams {
+  processId: string;
+  data: string;
+}
+
+export interface ProcessParams {
+  processId: string;
+}
+
+/**
+ * `signal`: what to send to the command and everything it started; SIGKILL follows after `grace_ms`.
+ */
+export interface KillParams {
+  processId: string;
+  signal?: string;
+  graceMs?: number;
+}
+
+/**
+ * The caller has dealt with so many bytes of output.
+ */
+export interface AckParams {
+  processId: string;
+  bytes: number;
+}
+
+/**
+ * `env`: whose PATH to look at; the sidecar's own by default.
+ */
+export interface WhichParams {
+  name: string;
+  cwd?: string | null;
+  env?: Record<string, string> | null;
+}
+
+/**
+ * Absolute path, or null.
+ */
+export interface WhichResult {
+  path: string | null;
+}
+
+export interface EnvResult {
+  env: Record<string, string>;
+}
+
+/**
  * `value`: WorkDoneProgress begin, report or end; reports also carry done, total and bytes.
  */
 export interface ProgressParams {
@@ -294,6 +399,24 @@ export interface MessageParams {
 export interface StatusChanged {
   state: string;
   message: string;
+}
+
+/**
+ * `stream`: stdout or stderr; `data`: base64. In order for each stream.
+ */
+export interface DidOutput {
+  processId: string;
+  stream: string;
+  data: string;
+}
+
+/**
+ * After the last output.
+ */
+export interface DidExit {
+  processId: string;
+  exitCode: number | null;
+  signal: string | null;
 }
 
 /**
@@ -330,6 +453,14 @@ export interface Requests {
   "sync/status": { params: StatusParams; result: StatusResult };
   "sync/preview": { params: CycleParams; result: PreviewResult };
   "sync/verify": { params: VerifyParams; result: VerifyResult };
+  "shell/exec": { params: ExecParams; result: ExecResult };
+  "shell/start": { params: StartParams; result: StartResult };
+  "shell/write": { params: WriteParams; result: null };
+  "shell/closeStdin": { params: ProcessParams; result: null };
+  "shell/kill": { params: KillParams; result: null };
+  "shell/ack": { params: AckParams; result: null };
+  "shell/which": { params: WhichParams; result: WhichResult };
+  "shell/env": { params: NoParams; result: EnvResult };
 }
 
 export interface Notifications {
@@ -337,10 +468,12 @@ export interface Notifications {
   "window/showMessage": { params: MessageParams };
   "window/logMessage": { params: MessageParams };
   "sync/didChangeStatus": { params: StatusChanged };
+  "shell/didOutput": { params: DidOutput };
+  "shell/didExit": { params: DidExit };
   "sync/didApply": { params: DidApply };
 }
 
-export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify"]);
+export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "shell/which", "shell/env"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,
@@ -367,6 +500,10 @@ export const ErrorCodes = {
   wrongKey: -31022,
   conflict: -31023,
   unsupported: -31024,
+  commandNotFound: -31025,
+  cwdMissing: -31026,
+  argumentsTooLong: -31027,
+  processGone: -31028,
   parseError: -32700,
   invalidRequest: -32600,
   methodNotFound: -32601,

@@ -8,8 +8,8 @@ import threading
 from typing import IO
 
 from sidecar.adapters.git.errors import damaged
-from sidecar.adapters.git.group import stop_group
 from sidecar.adapters.git.run import Git
+from sidecar.adapters.process.group import stop_group
 
 
 class CatFile:

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sidecar.adapters.git.env import foreign_hidden, hardened
 from sidecar.adapters.git.errors import from_stderr, git_missing, timed_out
-from sidecar.adapters.git.group import new_group, stop_group
 from sidecar.adapters.git.progress import last_step
+from sidecar.adapters.process.group import new_group, stop_group
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 

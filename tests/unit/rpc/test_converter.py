@@ -94,7 +94,7 @@ def test_params_must_be_an_object(params: Any) -> None:
 @pytest.mark.parametrize("method", [m for m in METHODS if m.direction == "toServer"], ids=lambda m: m.name)
 def test_every_method_takes_its_own_params(method: Any) -> None:
     """Each default that is on the wire is accepted when a host sends it back."""
-    required = {"str": "x", "int": 1, "str | int": "x"}
+    required = {"str": "x", "int": 1, "str | int": "x", "list[str]": ["x"]}
     given = {f.name: required[str(f.type)] for f in fields(method.params) if f.default is NOTHING}
     value = method.params(**given)
     if method.name != "initialize":  # checked by the handshake: other clients' members are accepted there

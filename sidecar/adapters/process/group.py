@@ -1,4 +1,4 @@
-"""Process groups: git's helpers (ssh, remote-https, index-pack) must end with it."""
+"""Process groups: a child ends together with what it started (git with its ssh, a command with its helpers)."""
 
 from __future__ import annotations
 
