@@ -5,6 +5,8 @@ import type { CommandRunner, RunningCommand, SpawnCommand } from "./shell/runner
 
 /** How much of an input goes out in one message. */
 const WRITE_BYTES = 256 * 1024;
+/** How much output may be on its way; half of it is acknowledged at once. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
 
 /** A `$` like Bun's for hosts that have none, such as Electron: the language is interpreted here, commands run in the sidecar. */
 export function createShell(sidecar: Sidecar, options: CreateShellOptions = {}): RootShell {
@@ -49,14 +51,20 @@ class Remote implements RunningCommand {
   constructor(sidecar: Sidecar, id: string, { argv, cwd, env, stdin, signal }: SpawnCommand) {
     this.#sidecar = sidecar;
     this.#id = id;
-    const consumed = (bytes: number): void => void this.#quietly(sidecar.call("shell/ack", { processId: id, bytes }));
+    let unacknowledged = 0;
+    const consumed = (bytes: number): void => {
+      unacknowledged += bytes;
+      if (unacknowledged < WINDOW_BYTES / 2) return;
+      void this.#quietly(sidecar.call("shell/ack", { processId: id, bytes: unacknowledged }));
+      unacknowledged = 0;
+    };
     this.stdout = new Queue(consumed);
     this.stderr = new Queue(consumed);
     this.exited = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#reject = reject;
     });
-    this.#started = sidecar.call("shell/start", { processId: id, argv, cwd, env, stdin: stdin !== null });
+    this.#started = sidecar.call("shell/start", { processId: id, argv, cwd, env, stdin: stdin !== null, windowBytes: WINDOW_BYTES });
     this.#started.catch((error: unknown) => this.fail(error));
     const abort = (): void => this.kill();
     if (signal?.aborted === true) abort();

@@ -41,7 +41,7 @@ ls -a empty
 ls -A hidden
 ls -a hidden
 ls -R dir/sub
-ls dir/sub empty
+ls dir/sub empty | sort
 ls old -l
 rm
 rm nofile
@@ -49,7 +49,7 @@ rm nofile a.txt; ls a.txt
 rm dir
 rm -r dir; ls dir
 rm -v a.txt
-rm -v a.txt b.txt
+rm -v a.txt b.txt | sort
 rm -rv dir/sub
 rm -f nofile
 rm -f
@@ -76,7 +76,7 @@ mkdir -p x/y && ls x
 mkdir -pv x/y
 mkdir -pv dir
 mkdir -v q
-mkdir q1 q2 && ls -d q1 q2
+mkdir q1 q2 && ls -d q1 q2 | sort
 mkdir a.txt/x
 mkdir -z
 mkdir -p a.txt
@@ -84,7 +84,7 @@ mkdir --parents x/y/z && ls x/y
 mkdir --verbose q
 touch
 touch new && ls new
-touch new1 new2 && ls new1 new2
+touch new1 new2 && ls new1 new2 | sort
 touch nodir/x
 touch a.txt && cat a.txt
 touch -z
@@ -419,7 +419,6 @@ echo a|cat
 false | true
 true | false
 nope | cat
-nope | nope2
 echo hi | nope
 echo hi | true
 echo hi | echo ho
@@ -432,7 +431,6 @@ nope 2>&1 | cat
 ls nofile 2>&1 | cat
 ls nofile | cat
 head -c 300000 /dev/zero | cat | wc -c
-head -c 300000 /dev/zero | true
 echo a | (cat)
 echo a | (true; cat)
 (echo a; echo b) | cat

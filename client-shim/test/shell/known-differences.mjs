@@ -29,6 +29,5 @@ export const knownDifferences = {
   "cat < dir": { reason: "commands get a pipe and not the file itself, so that a directory reads as empty" },
   "([[ -f a.txt ]]) && echo y": { reason: "Bun cannot parse ]] before a parenthesis" },
   "echo {a,b}*.txt": { reason: "one walk per variant; Bun's single walk gives the order of the directory" },
-  "nope | nope2": { under: "sidecar", sometimes: true, reason: "both names are looked up at once, and either answer may come first" },
   "echo ** b": { reason: "Bun joins ** and the next word" },
 };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,9 @@ from sidecar.adapters.process.run import CHUNK, LINGER_SECONDS, outcome
 from sidecar.adapters.process.spawn import spawn
 from sidecar.domain.errors import SidecarError
 
+READ_BYTES = 256 << 10
+"""As large as a pipe can be made without privileges: fewer and larger messages."""
+
 OnOutput = Callable[[str, bytes], None]
 OnExit = Callable[[int | None, str | None], None]
 
@@ -24,7 +28,7 @@ class Streaming:
 
     def __init__(self, argv: Sequence[str], cwd: str | None, env: Mapping[str, str], *, stdin: bool, window: int, on_output: OnOutput, on_exit: OnExit) -> None:
         self._process = spawn(argv, cwd, env, stdin=stdin)
-        self._window, self._unacknowledged = max(window, CHUNK), 0
+        self._window, self._unacknowledged = max(window, READ_BYTES), 0
         self._room = threading.Condition()
         self._closed = False
         self._writing = threading.Lock()
@@ -83,10 +87,11 @@ class Streaming:
 
     def _read(self, name: str, pipe: IO[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError), pipe:
+            widen(pipe)
             while True:
                 with self._room:
-                    self._room.wait_for(lambda: self._closed or self._unacknowledged + CHUNK <= self._window)
-                chunk = os.read(pipe.fileno(), CHUNK)
+                    self._room.wait_for(lambda: self._closed or self._unacknowledged + READ_BYTES <= self._window)
+                chunk = os.read(pipe.fileno(), READ_BYTES)
                 if not chunk:
                     return
                 with self._room:
@@ -98,7 +103,7 @@ class Streaming:
         deadline: float | None = None
         while any(reader.is_alive() for reader in self._readers):
             with self._room:
-                waiting = not self._closed and self._unacknowledged + CHUNK > self._window
+                waiting = not self._closed and self._unacknowledged + READ_BYTES > self._window
             if waiting:  # for the receiver, not for the pipe
                 deadline = None
             else:
@@ -109,3 +114,12 @@ class Streaming:
                 reader.join(0.02)
         self.close_stdin()
         self._on_exit(*found)
+
+
+def widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold more, where the system can (Linux)."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, READ_BYTES)
