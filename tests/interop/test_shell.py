@@ -39,8 +39,19 @@ def test_T15_commands_in_the_sidecar_behave_the_same(package: Path) -> None:  # 
     assert "1066 cases" in conformance(package, "--shell", str(ROOT / "tests/interop/sidecar-shell.mjs"), **environ)
 
 
-def test_it_has_the_type_that_plugins_expect(package: Path) -> None:
-    npx = shutil.which("npx")
+def test_it_has_the_type_that_plugins_expect(package: Path, tmp_path: Path) -> None:
+    npm, npx = shutil.which("npm"), shutil.which("npx")
+    assert npm is not None
     assert npx is not None
-    done = subprocess.run([npx, "--no-install", "tsc", "-p", "test/tsconfig.json"], cwd=package, capture_output=True, text=True, timeout=120, check=False)
+    (tmp_path / "package.json").write_text('{"private": true}')
+    install = [npm, "install", "--silent", "--no-audit", "--no-fund", "@opencode-ai/plugin@1.18.33"]
+    subprocess.run(install, cwd=tmp_path, check=True, stdin=subprocess.DEVNULL, timeout=240)
+    options = {
+        "paths": {"@opencode-ai/plugin": [str(tmp_path / "node_modules/@opencode-ai/plugin/dist/index.d.ts")]},
+        "typeRoots": [str(package / "node_modules/@types")],
+    }
+    config = {"extends": str(package / "test/tsconfig.json"), "compilerOptions": options, "include": [str(package / "test/shell/types.ts")]}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    command = [npx, "--no-install", "tsc", "-p", str(tmp_path / "tsconfig.json"), "--rootDir", "/"]
+    done = subprocess.run(command, cwd=package, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
