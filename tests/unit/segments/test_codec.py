@@ -16,7 +16,8 @@ from sidecar.domain.records import MESSAGE, PART, SESSION, TABLES, Record, Versi
 
 DEVICE = "d" * 32
 
-values = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(st.characters(exclude_categories=())) | st.binary()
+texts = st.text() | st.binary().map(lambda data: data.decode("utf-8", "surrogateescape"))  # what SQLite holds as text need not be UTF-8
+values = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts | st.binary()
 versions = st.builds(Version, st.integers(0, 2**53), st.integers(0, 2**31), st.just(DEVICE))
 vectors = st.dictionaries(st.sampled_from(["a" * 32, "b" * 32, DEVICE]), st.integers(1, 1000), max_size=3)
 sessions = st.sampled_from(["ses_1", "ses_2", "ses_3"])
