@@ -55,12 +55,14 @@ def _is_finished(data: dict[str, object]) -> bool:
     return isinstance(time, dict) and bool(time.get("completed"))
 
 
-def judge(messages: Sequence[str], changed_times: Sequence[int], now: int) -> Verdict:
-    """Decide for one session. `changed_times`: `time_updated` of the rows that would be published."""
-    settles_in = is_recent(changed_times, now)
+def judge(messages: Sequence[str], written: Sequence[int], others: Sequence[int], now: int) -> Verdict:
+    """Decide for one session. `messages`: their `data` in time order; `written`: of each the newest `time_updated` among what
+    would be published of it, 0 when that is nothing; `others`: `time_updated` of the other rows that would be published.
+    """
+    settles_in = is_recent([*written, *others], now)
     if settles_in:
         return Verdict(0, settles_in)
     first, finished = last_turn(messages)
-    if not finished and is_recent(changed_times, now, ABANDONED_MS):
+    if not finished and is_recent(written[first:], now, ABANDONED_MS):
         return Verdict(first)
     return Verdict()

@@ -93,11 +93,21 @@ class Scanner:
             version = Version(row.version.time, row.version.counter + 1, self.device)
             changed.append(Change(Record(table, key, session_id, version, None, dict(seen)), None))
         if changed:
-            now = self.clock.wall()
-            times = [change.shadow.updated or 0 for change in changed if change.shadow is not None]
-            scan.verdict = judge([str(row["data"]) for row in rows.messages.values()], times, now)
+            scan.verdict = self._judge(changed, rows)
         scan.changes = changed if scan.verdict.from_index is None else _before(changed, rows, scan.verdict.from_index)
         return scan
+
+    def _judge(self, changed: list[Change], rows: SessionRows) -> Verdict:
+        written, others = dict.fromkeys(rows.messages, 0), []
+        for record, shadow in ((change.record, change.shadow) for change in changed):
+            if shadow is None:
+                continue
+            message = rows.parts[record.key]["message_id"] if record.table == PART else record.key
+            if message in written:
+                written[message] = max(written[message], shadow.updated or 0)
+            else:
+                others.append(shadow.updated or 0)
+        return judge([str(row["data"]) for row in rows.messages.values()], list(written.values()), others, self.clock.wall())
 
     def _changes(self, session_id: str, rows: SessionRows, known: ShadowRows, *, derived_counters: bool) -> Iterator[Change]:
         change = self._session_row(rows.session, known.get((SESSION, session_id)), derived_counters=derived_counters)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.domain.turns import ABANDONED_MS
 from tests.support import edits
 from tests.support.machines import Machine
 from tests.support.rawclient import RawClient
@@ -45,7 +46,7 @@ class _Host(threading.Thread):
 
 def _change(machine: Machine, chance: random.Random, number: int) -> None:
     connection = machine.connect()
-    at = int(time.time() * 1000) - 60_000
+    at = int(time.time() * 1000) - ABANDONED_MS - 60_000  # a question whose answer gets deleted would have to wait
     ids = [row[0] for row in connection.execute("SELECT id FROM session WHERE id NOT LIKE 'ses_host%'")]
     kind = chance.choice(["new", "append", "append", "rename", "todo", "delete message"])
     if kind == "new":

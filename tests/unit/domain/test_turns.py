@@ -15,7 +15,7 @@ FAILED = json.dumps({"role": "assistant", "error": {"name": "MessageAbortedError
 
 
 def index(*messages: str, ago: int = 10_000) -> int | None:
-    return judge(messages, [NOW - ago], NOW).from_index
+    return judge(messages, [NOW - ago] * len(messages), [], NOW).from_index
 
 
 def test_a_finished_quiet_turn_may_go() -> None:
@@ -31,7 +31,7 @@ def test_what_is_being_written_waits_from_its_question_on() -> None:
 
 
 def test_a_session_written_to_just_now_waits_as_a_whole() -> None:
-    verdict = judge([USER, DONE], [NOW - 1_000], NOW)
+    verdict = judge([USER, DONE], [0, 0], [NOW - 1_000], NOW)
     assert (verdict.from_index, verdict.settles_in) == (0, 2_000)
 
 
@@ -41,7 +41,13 @@ def test_a_turn_whose_process_is_gone_is_published_in_the_end() -> None:
 
 
 def test_deletions_alone_need_not_wait() -> None:
-    assert judge([USER], [], NOW).from_index is None
+    assert judge([USER], [0], [], NOW).from_index is None
+
+
+def test_an_old_question_without_answer_does_not_hold_back_what_changed_around_it() -> None:
+    """Its answer was deleted, say: a new title or plan of that session would be missing elsewhere for a quarter of an hour."""
+    assert judge([USER], [0], [NOW - 10_000], NOW).from_index is None
+    assert judge([USER, DONE, USER], [0, NOW - 10_000, 0], [NOW - 10_000], NOW).from_index is None
 
 
 def test_rows_that_are_no_json_do_not_stop_the_rest() -> None:
