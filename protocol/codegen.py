@@ -185,10 +185,9 @@ def markdown() -> str:
 
 
 def _default(value: Any) -> str:
-    if has(type(value)):
-        return "{…}"
     factory = getattr(value, "factory", None)
-    return json.dumps(factory() if factory is not None else value)
+    made = factory() if factory is not None else value
+    return "{…}" if has(type(made)) else json.dumps(made)
 
 
 _PREFACE = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol import common, shell, sync
+from protocol import common, shell, sync, trust
 from protocol.model import Method
 
 NULL: Final = type(None)
@@ -47,6 +47,19 @@ METHODS: Final[tuple[Method, ...]] = (
     Method("sync/status", "request", "toServer", sync.StatusParams, sync.StatusResult, True, False, True, doc="What is known here; never waits for a cycle."),
     Method("sync/preview", "request", "toServer", sync.CycleParams, sync.PreviewResult, True, True, True, doc="What a cycle would do now."),
     Method("sync/verify", "request", "toServer", sync.VerifyParams, sync.VerifyResult, True, True, True, doc="Compare the database with what was recorded."),
+    Method("sync/history", "request", "toServer", trust.HistoryParams, trust.HistoryResult, True, False, True, doc="Past cycles and what they changed here."),
+    Method("sync/restore", "request", "toServer", trust.RestoreParams, trust.RestoreResult, True, True, doc="Take back what a cycle changed or deleted here."),
+    Method("sync/doctor", "request", "toServer", trust.DoctorParams, trust.DoctorResult, True, True, True, doc="Check everything that sync depends on."),
+    Method(
+        "sync/repair",
+        "request",
+        "toServer",
+        trust.RepairParams,
+        trust.RepairResult,
+        True,
+        True,
+        doc="Rebuild what is ours from the database and the vault, or copy what can be read of a damaged database.",
+    ),
     Method("shell/exec", "request", "toServer", shell.ExecParams, shell.ExecResult, True, doc="Run a command to its end."),
     Method("shell/start", "request", "toServer", shell.StartParams, shell.StartResult, doc="Start a command; its output comes while it runs."),
     Method("shell/write", "request", "toServer", shell.WriteParams, NULL, doc="Write to a command's stdin; answered when it was taken."),

@@ -35,8 +35,8 @@ class HistoryCycle:
     cycle_id: str
     at: int
     kind: str = "cycle"
-    published: Published = Published()
-    applied: Applied = Applied()
+    published: Published = Factory(Published)
+    applied: Applied = Factory(Applied)
     sessions: list[HistorySession] = Factory(list)
     files: list[str] = Factory(list)
     restorable: bool = True
@@ -65,8 +65,9 @@ class RestoreResult:
     """`cycle_id`: the restore's own entry in the history, by which it can be undone. `skipped`: what could not be put back, and why."""
 
     cycle_id: str
-    restored: Applied = Applied()
+    restored: Applied = Factory(Applied)
     session_ids: list[str] = Factory(list)
+    refreshable: bool = False
     files: list[str] = Factory(list)
     skipped: list[Attention] = Factory(list)
 

@@ -26,6 +26,7 @@ from protocol.sync import (
     VerifyParams,
     VerifyResult,
 )
+from sidecar.app_trust import TrustUseCases
 from sidecar.domain.clock import wall_clock_ms
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -51,7 +52,7 @@ class _Running:
         self.error: BaseException | None = None
 
 
-class Sidecar:
+class Sidecar(TrustUseCases):
     """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
 
     def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
@@ -274,6 +275,7 @@ class Sidecar:
     @contextmanager
     def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> Iterator[Workspace]:
         from sidecar.adapters.git import VaultRepo
+        from sidecar.adapters.sqlite.journal import Journal
         from sidecar.adapters.sqlite.opencode_db import OpencodeDb
         from sidecar.adapters.sqlite.shadow import Shadow
         from sidecar.domain.clock import HybridClock
@@ -282,6 +284,7 @@ class Sidecar:
 
         identity = identity or self._identity()
         shadow = Shadow(self.settings.own_state / "shadow.db")
+        journal = Journal(self.settings.own_state / "journal.db")
         db = OpencodeDb(self.settings.db)
         repo = VaultRepo.create(self.settings.own_state / "vault.git", self.settings.environ)
         try:
@@ -289,10 +292,11 @@ class Sidecar:
                 repo.clear_locks()
                 repo.set_remote(identity.remote)
             clock = HybridClock(shadow.get("clock", 0), self._wall)
-            yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, repo, clock, self._tools())
+            yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, journal, repo, clock, self._tools())
         finally:
             db.close()
             repo.close()
+            journal.close()
             shadow.close()
 
     def _tools(self) -> Tools:
@@ -302,6 +306,7 @@ class Sidecar:
         from sidecar.adapters.segments import SegmentReader, SegmentWriter
         from sidecar.adapters.segments.values import pack, unpack
         from sidecar.adapters.sqlite.opencode_db import content_hash
+        from sidecar.adapters.sqlite.snapshot import take_snapshot
         from sidecar.adapters.sqlite.writer import RowWriter
         from sidecar.adapters.validation import problem_with, role_of
         from sidecar.services.workspace import Tools
@@ -315,6 +320,7 @@ class Sidecar:
             segment_writer=SegmentWriter,
             segment_reader=SegmentReader,
             row_writer=row_writer,
+            snapshot=lambda task: take_snapshot(self.settings.db, self.settings.snapshot, task),
             problem_with=problem_with,
             role_of=role_of,
             pack=pack,

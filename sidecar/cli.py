@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidecar import cli_trust
 from sidecar.cli_args import UsageError, parse
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -230,4 +231,5 @@ _COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, An
     "preview": _preview,
     "status": _status,
     "verify": _verify,
+    **cli_trust.COMMANDS,
 }

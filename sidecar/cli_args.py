@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
+from sidecar import cli_trust
+
 
 class UsageError(Exception):
     """The command line cannot be understood; the text says why."""
@@ -72,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _setup_commands(commands, common)
     _cycle_commands(commands, common)
+    cli_trust.add_commands(commands, common)
     demo = commands.add_parser("demo", parents=[common], help="show it all on two made-up machines in a temporary folder")
     demo.add_argument("--keep", action="store_true", help="leave the folder there to look at")
     commands.add_parser("serve", help="the JSON-RPC server that hosts start: `serve --stdio`")

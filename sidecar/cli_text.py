@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol.sync import CycleResult, InitResult, LinkResult, PreviewResult, StatusResult, VerifyResult
+from sidecar import cli_trust
 
 
 def _sessions(count: int) -> str:
@@ -79,4 +80,5 @@ TEXTS: dict[str, Callable[[Any], list[str]]] = {
     "preview": preview,
     "status": status,
     "verify": verify,
+    **cli_trust.TEXTS,
 }

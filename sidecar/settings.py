@@ -34,6 +34,11 @@ class Settings:
         """Our own folder: identity, shadow, journal, repository, lock, logs. Never synced."""
         return self.state_root / "opencode-sidecar"
 
+    @property
+    def snapshot(self) -> Path:
+        """The database as it was before anything was first written to it."""
+        return self.own_state / "snapshots" / "before-first-apply.db"
+
     @classmethod
     def from_environ(
         cls,

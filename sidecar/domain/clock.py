@@ -17,6 +17,10 @@ class HybridClock:
         self.last = last
         self.wall = wall
 
+    def ahead_ms(self) -> int:
+        """How far what was recorded runs ahead of the wall clock; 0 when it does not."""
+        return max(0, self.last - self.wall())
+
     def now(self) -> int:
         """Unix milliseconds, never less than any earlier answer."""
         self.last = max(self.last, self.wall())

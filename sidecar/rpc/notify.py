@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol.sync import CycleResult, DidApply, InitResult, LinkResult, PreviewResult, StatusChanged, VerifyResult
+from protocol.trust import DoctorResult, RepairResult, RestoreResult
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Progress
 from sidecar.rpc.progress import ProgressReporter
@@ -23,6 +24,9 @@ TITLES = {
     "sync/preview": "🔄 Planning",
     "sync/verify": "🔄 Verifying",
     "sync/status": "🔄 Status",
+    "sync/restore": "↩️ Restoring",
+    "sync/doctor": "🩺 Examining",
+    "sync/repair": "🔧 Repairing",
 }
 log = logging.getLogger(__name__)
 Notify = Callable[[str, Any], None]
@@ -56,7 +60,7 @@ class Operation:
         """It succeeded: what came and went, then what needs the user."""
         text, news = _outcome(result)
         with self._ending():
-            if isinstance(result, CycleResult) and result.session_ids:
+            if isinstance(result, CycleResult | RestoreResult) and result.session_ids:
                 self._notify("sync/didApply", DidApply(result.session_ids, result.refreshable))
             self._say(INFO, text, toast=news or self._toasted)
             for warning in _attention(result):
@@ -115,6 +119,12 @@ def _outcome(result: Any) -> tuple[str, bool]:
         return f"🚀 The vault is at {result.remote}.", True
     if isinstance(result, LinkResult):
         return f"🔗 Linked to the vault at {result.remote}.", True
+    if isinstance(result, RestoreResult):
+        return f"✅ {_sessions(result.restored.sessions)} restored.", True
+    if isinstance(result, DoctorResult):
+        return "✅ Everything is in order." if result.ok else f"⚠️ {sum(not check.ok for check in result.checks)} findings.", True
+    if isinstance(result, RepairResult):
+        return "✅ Repaired.", True
     if isinstance(result, VerifyResult):
         return f"✅ {result.rows_compared} rows compared." if result.ok else f"⚠️ {len(result.differences)} differences.", True
     return ("✅ Planned." if isinstance(result, PreviewResult) else "✅ Ready."), True
@@ -125,6 +135,8 @@ def _sessions(count: int) -> str:
 
 
 def _attention(result: Any) -> list[str]:
+    if isinstance(result, RestoreResult):
+        return [f"⚠️ {entry.title or entry.session_id}: {entry.detail}" for entry in result.skipped if entry.reason != "kept"][:5]
     if not isinstance(result, CycleResult):
         return []
     texts = [f"⚠️ {warning}" for warning in result.warnings]

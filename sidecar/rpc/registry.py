@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sidecar.app import Sidecar
     from sidecar.app_shell import Shell
 
-_ANNOUNCED = {"sync/init": "init", "sync/link": "link", "sync/run": "run", "sync/pull": "pull", "sync/push": "push"}
-_LOOKS = {"sync/preview": "preview", "sync/verify": "verify"}
+_ANNOUNCED = {"sync/init": "init", "sync/link": "link", "sync/run": "run", "sync/pull": "pull", "sync/push": "push", "sync/restore": "restore"}
+_LOOKS = {"sync/preview": "preview", "sync/verify": "verify", "sync/doctor": "doctor", "sync/repair": "repair"}
 _JOINS = "sync/run"
 _SHELL = {"shell/exec": "execute", "shell/start": "start", "shell/write": "write"}
 """Methods of commands that may take as long as the command does."""
@@ -48,6 +48,7 @@ class Registry:
         for name, use_case in _LOOKS.items():
             self.register(name, self._use_case(use_case), exclusive=True)
         self.register("sync/status", self._use_case("status"), quick=True)
+        self.register("sync/history", self._use_case("history"), quick=True)
 
         for name, use_case in _SHELL.items():
             self.register(name, self._command(use_case), workers=self._commands)

@@ -30,6 +30,7 @@ from sidecar.domain.state import (
     WriteCounts,
 )
 from sidecar.domain.task import Task
+from sidecar.services.history import note_images
 from sidecar.services.merge import Environment, Plan, plan_group
 from sidecar.services.publish import note_divergence
 from sidecar.services.receive import MAX_SEGMENT_BYTES
@@ -285,25 +286,30 @@ class Applier:
             )
             return
         if self._writer is None:
+            self._before_first_write()
             self._writer = self.ws.tools.row_writer(self._schema)
-        done = self._writer.write(ops, self.task, lambda chunk, images: self._journal(session, chunk, images), lambda chunk: self._note(session, chunk))
+        title = next((str(op.columns["title"]) for op in ops if op.table == SESSION and op.columns and op.columns.get("title")), self.ws.shadow.title(session))
+        done = self._writer.write(ops, self.task, lambda chunk, images: self._journal(session, title, chunk, images), lambda chunk: self._note(session, chunk))
         self.counts.add(done)
         if done.total:
             self.sessions[session] = change
 
-    def _journal(self, session: str, chunk: Sequence[Op], images: Sequence[tuple[str, str, Row | None]]) -> None:
-        tools, shadow = self.ws.tools, self.ws.shadow
-        before = tools.compress(tools.pack([list(image) for image in images]))
-        after = tools.pack([[op.table, op.key, _packed(op.after)] for op in chunk])
-        with shadow.writing():
-            self._entry = shadow.journal(self.cycle, int(time.time() * 1000), session, before, after)
+    def _before_first_write(self) -> None:
+        """The first write ever into a database that holds something: keep a copy of it. The first of a cycle: open its entry in the journal."""
+        if not self.ws.journal.has_entries() and self.ws.db.session_ids() and not self.ws.tools.snapshot(self.task):
+            self.warnings.append("No copy of the database was made before the first change: the disk has too little room for one.")
+        self.ws.journal.begin(self.cycle, int(time.time() * 1000), "cycle")
+
+    def _journal(self, session: str, title: str, chunk: Sequence[Op], images: Sequence[tuple[str, str, Row | None]]) -> None:
+        after = [[op.table, op.key, _packed(op.after)] for op in chunk]
+        self._entry = note_images(self.ws, self.cycle, session, title, chunk, images, after)
 
     def _note(self, session: str, chunk: Sequence[Op]) -> None:
         shadow = self.ws.shadow
         with shadow.writing():
             shadow.put_rows(session, [(op.table, op.key, op.after) for op in chunk if op.after is not None])
             shadow.drop_rows(session, [(op.table, op.key) for op in chunk if op.after is None])
-            shadow.journal_done(self._entry)
+        self.ws.journal.done(self._entry)
 
     def _recount(self, session: str) -> None:
         """Counters are not registers: with several writers they follow from the merged messages, the same everywhere."""

@@ -11,6 +11,7 @@ from protocol.sync import Applied, CycleResult, Published
 from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, UNPLACED
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
+from sidecar.services.history import note_cycle
 from sidecar.services.publish import Outcome, Publisher, push_own
 from sidecar.services.receive import REMOTE_REFS, fetch_others
 from sidecar.services.recover import recover
@@ -105,6 +106,8 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
     if applier is not None:
         c = applier.counts
         applied = Applied(len(applier.sessions), c.inserted, c.updated, c.deleted)
+    if published.rows or published.tombstones or applied.sessions:
+        note_cycle(ws, cycle, published)
     with ws.shadow.writing():
         ws.shadow.put("last_sync", int(time.time() * 1000))
         ws.shadow.put("last_error", None)

@@ -27,9 +27,9 @@ _OTHER = "?"
 
 def recover(ws: Workspace, task: Task) -> tuple[bool, list[str]]:
     """Finish what a crash interrupted. (Whether there was something, so that the caller scans; warnings)."""
-    pending = bool(ws.shadow.journal_open())
-    recover_journal(ws)
     own, remembered = ws.identity.device_id, ws.shadow.get("device")
+    pending = bool(ws.journal.open_entries())
+    recover_journal(ws, adopt=remembered == own)
     commit = ws.repo.local_ref(ws.identity.ref)
     known, _ = ws.shadow.head_of(own)
     if remembered != own:
@@ -44,9 +44,15 @@ def recover(ws: Workspace, task: Task) -> tuple[bool, list[str]]:
     return pending, []
 
 
-def recover_journal(ws: Workspace) -> None:
-    """After a crash between the database's commit and the shadow's: adopt what did reach the database."""
-    for entry, session, after in ws.shadow.journal_open():
+def recover_journal(ws: Workspace, *, adopt: bool = True) -> None:
+    """After a crash between the database's commit and the shadow's: adopt what did reach the database.
+
+    A shadow that remembers nothing learns it from the logs instead.
+    """
+    for entry, session, after in ws.journal.open_entries():
+        if not adopt:
+            ws.journal.done(entry)
+            continue
         rows = ws.db.session(session)
         present = {(TODO, session): no_todos(ws)} | row_hashes(ws, rows) if rows is not None else {}
         puts: list[tuple[str, str, ShadowRow]] = []
@@ -63,7 +69,7 @@ def recover_journal(ws: Workspace) -> None:
             ws.shadow.put_rows(session, puts)
             ws.shadow.drop_rows(session, gone)
             ws.shadow.need_recount([session])
-            ws.shadow.journal_done(entry)
+        ws.journal.done(entry)
 
 
 # --- own log ahead of the shadow --------------------------------------------------------------------------------------

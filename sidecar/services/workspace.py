@@ -12,11 +12,13 @@ from sidecar.domain.identity import GLOBAL, LocalProject, ProjectIdentity, resol
 from sidecar.domain.paths import session_path, to_local, to_portable
 from sidecar.domain.records import LOCAL_SESSION_COLUMNS
 from sidecar.domain.state import ProjectRow, Row
+from sidecar.domain.task import Task
 
 if TYPE_CHECKING:
     from sidecar.adapters.git import VaultRepo
     from sidecar.adapters.git.project import Checkout
     from sidecar.adapters.segments import SegmentReader, SegmentWriter
+    from sidecar.adapters.sqlite.journal import Journal
     from sidecar.adapters.sqlite.opencode_db import OpencodeDb
     from sidecar.adapters.sqlite.schema import Schema
     from sidecar.adapters.sqlite.shadow import Shadow
@@ -55,6 +57,7 @@ class Tools:
     segment_writer: Callable[[str, int], SegmentWriter]
     segment_reader: Callable[..., SegmentReader]
     row_writer: Callable[[Schema], RowWriter]
+    snapshot: Callable[[Task], bool]
     problem_with: Callable[[str, Row], str | None]
     role_of: Callable[[str], str]
     pack: Callable[[Any], bytes]
@@ -75,6 +78,7 @@ class Workspace:
     home: str
     db: OpencodeDb
     shadow: Shadow
+    journal: Journal
     repo: VaultRepo
     clock: HybridClock
     tools: Tools

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, VerifyParams
+from protocol.trust import HistoryParams, RestoreParams
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits
@@ -170,6 +171,18 @@ class Devices(RuleBasedStateMachine):
     @rule(index=st.integers(0, 4), kind=st.sampled_from(["run", "run", "pull", "push"]))
     def sync(self, index: int, kind: str) -> None:
         self.cycle(self.pick(index), kind)
+
+    @rule(index=st.integers(0, 4), number=st.integers(0, 3), after=st.one_of(st.none(), st.integers(1, 8)))
+    def restore(self, index: int, number: int, after: int | None) -> None:
+        """Taking back a cycle, or a restore, also one that dies on the way."""
+        machine = self.pick(index)
+        cycles = [cycle for cycle in machine.sidecar.history(HistoryParams(20), Task()).cycles if cycle.restorable]
+        if not cycles:
+            return
+        try:
+            machine.sidecar.restore(RestoreParams(cycles[number % len(cycles)].cycle_id), Task() if after is None else CrashingTask(after))
+        except Crash:
+            pass
 
     @rule(index=st.integers(0, 4), after=st.integers(1, 60))
     def crash(self, index: int, after: int) -> None:

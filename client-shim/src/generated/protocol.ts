@@ -273,6 +273,109 @@ export interface VerifyResult {
 }
 
 /**
+ * `limit`: at most so many cycles, newest first.
+ */
+export interface HistoryParams {
+  limit?: number;
+}
+
+/**
+ * What one cycle changed in one session of the local database.
+ */
+export interface HistorySession {
+  id: string;
+  title: string;
+  inserted: number;
+  updated: number;
+  deleted: number;
+}
+
+/**
+ * A past cycle that did something. `at`: Unix milliseconds. `kind`: cycle, restore. `files`: configuration files it changed.
+ *
+ * `restorable`: what it changed or deleted is still in the journal.
+ */
+export interface HistoryCycle {
+  cycleId: string;
+  at: number;
+  kind: string;
+  published: Published;
+  applied: Applied;
+  sessions: Array<HistorySession>;
+  files: Array<string>;
+  restorable: boolean;
+}
+
+/**
+ * `journal_bytes`: what the journal takes on disk. `snapshot`: the database as it was before the first apply, or null.
+ */
+export interface HistoryResult {
+  cycles: Array<HistoryCycle>;
+  journalBytes: number;
+  snapshot: string | null;
+}
+
+/**
+ * `cycle`: as in `sync/history`. `session`: undo this session of it alone.
+ */
+export interface RestoreParams {
+  cycle: string;
+  session?: string | null;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * `cycle_id`: the restore's own entry in the history, by which it can be undone. `skipped`: what could not be put back, and why.
+ */
+export interface RestoreResult {
+  cycleId: string;
+  restored: Applied;
+  sessionIds: Array<string>;
+  refreshable: boolean;
+  files: Array<string>;
+  skipped: Array<Attention>;
+}
+
+/**
+ * `offline`: leave out the checks that talk to the remote.
+ */
+export interface DoctorParams {
+  offline?: boolean;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * One finding. `detail` says what was seen, `remedy` what to do when not `ok`.
+ */
+export interface Check {
+  name: string;
+  ok: boolean;
+  detail: string;
+  remedy: string;
+}
+
+export interface DoctorResult {
+  ok: boolean;
+  checks: Array<Check>;
+}
+
+/**
+ * `salvage`: write what can still be read of a damaged database into this new file.
+ */
+export interface RepairParams {
+  salvage?: string | null;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * `actions`: what was done, one line each. `salvaged`: rows per table, when asked for.
+ */
+export interface RepairResult {
+  actions: Array<string>;
+  salvaged: Record<string, number> | null;
+}
+
+/**
  * `cwd`: an existing folder, the sidecar's own by default. `env`: the whole environment, the sidecar's own by default.
  *
  * `stdin`: base64. `timeout_ms`: after which the command and what it started is killed. `max_output_bytes`: per stream; what
@@ -453,6 +556,10 @@ export interface Requests {
   "sync/status": { params: StatusParams; result: StatusResult };
   "sync/preview": { params: CycleParams; result: PreviewResult };
   "sync/verify": { params: VerifyParams; result: VerifyResult };
+  "sync/history": { params: HistoryParams; result: HistoryResult };
+  "sync/restore": { params: RestoreParams; result: RestoreResult };
+  "sync/doctor": { params: DoctorParams; result: DoctorResult };
+  "sync/repair": { params: RepairParams; result: RepairResult };
   "shell/exec": { params: ExecParams; result: ExecResult };
   "shell/start": { params: StartParams; result: StartResult };
   "shell/write": { params: WriteParams; result: null };
@@ -473,7 +580,7 @@ export interface Notifications {
   "sync/didApply": { params: DidApply };
 }
 
-export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "shell/which", "shell/env"]);
+export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "shell/which", "shell/env"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,

@@ -247,6 +247,28 @@ class VaultRepo:
         return made
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
+    def problem(self, task: Task) -> str | None:
+        """What git's own check finds first, or None when all objects that the refs need are there and sound."""
+        try:
+            self._git.run("fsck", "--no-progress", "--no-dangling", "--no-reflogs", task=task)
+        except SidecarError as error:
+            if error.kind == "cancelled":
+                raise
+            return error.detail.splitlines()[0] if error.detail else error.message
+        return None
+
+    def adopt_ref(self, ref: str, commit: str) -> None:
+        """Set a local ref to a commit that was fetched."""
+        self._git.run("update-ref", ref, _sha(commit))
+
+    def may_push(self, branch: str, task: Task) -> bool:
+        """Ask the remote whether it would take our branch; raises what it says against that."""
+        ref = f"refs/heads/{_branch(branch)}"
+        if self.local_ref(ref) is None:
+            return False
+        self._network("push", "--dry-run", "--quiet", "--no-verify", "--no-follow-tags", "--", "origin", f"{ref}:{ref}", task=task, quiet_seconds=ASK_SECONDS)
+        return True
+
     def size_bytes(self) -> int:
         return layout.size_of(self.path)
 

@@ -1,4 +1,4 @@
-"""The shadow: what this device knows of every row, of every log, and what it changed. Never synced, can be rebuilt.
+"""The shadow: what this device knows of every row and of every log. Never synced, can be rebuilt.
 
 Rows describe what opencode's database held when we last looked. What the logs say beyond that is reachable through
 `session_segment`: an entry that is not APPLIED names a segment whose records of that session still wait.
@@ -32,9 +32,6 @@ CREATE TABLE IF NOT EXISTS tombstone (session TEXT, tbl TEXT, key TEXT, seen TEX
 CREATE TABLE IF NOT EXISTS scanned (session TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (session TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, cycle TEXT NOT NULL, at INTEGER NOT NULL, session TEXT NOT NULL,
-  before BLOB NOT NULL, after BLOB NOT NULL, done INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS journal_open ON journal (done) WHERE done = 0;
 """
 
 
@@ -257,18 +254,7 @@ class Shadow:
     def recounted(self, session: str) -> None:
         self.db.execute("DELETE FROM recount WHERE session=?", (session,))
 
-    # --- journal --------------------------------------------------------------------------------------------------
-    def journal(self, cycle: str, at: int, session: str, before: bytes, after: bytes) -> int:
-        cursor = self.db.execute("INSERT INTO journal (cycle, at, session, before, after) VALUES (?,?,?,?,?)", (cycle, at, session, before, after))
-        return int(cursor.lastrowid or 0)
-
-    def journal_done(self, entry: int) -> None:
-        self.db.execute("UPDATE journal SET done=1, after=x'' WHERE id=?", (entry,))
-
-    def journal_open(self) -> list[tuple[int, str, bytes]]:
-        """(id, session, after) of writes that may or may not have reached the database."""
-        return list(self.db.execute("SELECT id, session, after FROM journal WHERE done=0 ORDER BY id"))
-
+    # --- what could not be used -------------------------------------------------------------------------------------
     def problems(self) -> list[tuple[str, int, str]]:
         """(device, sequence, why) of segments that could not be used."""
         return list(self.db.execute("SELECT device, sequence, problem FROM segment WHERE problem IS NOT NULL"))

@@ -1,0 +1,90 @@
+"""Use cases that look back, check and mend."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protocol.trust import (
+    DoctorParams,
+    DoctorResult,
+    HistoryParams,
+    HistoryResult,
+    RepairParams,
+    RepairResult,
+    RestoreParams,
+    RestoreResult,
+)
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.task import Task
+from sidecar.services.workspace import Identity
+from sidecar.settings import Settings
+
+if TYPE_CHECKING:
+    from sidecar.services.workspace import Workspace
+
+MAX_HISTORY = 1_000
+
+
+class TrustUseCases(ABC):
+    """Part of `Sidecar`, which gives it the rest."""
+
+    settings: Settings
+
+    @abstractmethod
+    def _exclusive(self, task: Task) -> AbstractContextManager[None]: ...
+
+    @abstractmethod
+    def _ours(self) -> AbstractContextManager[None]: ...
+
+    @abstractmethod
+    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
+
+    @abstractmethod
+    def _identity(self) -> Identity: ...
+
+    def history(self, params: HistoryParams, _task: Task) -> HistoryResult:
+        """Past cycles, newest first. Never waits for a cycle."""
+        from attrs import evolve
+
+        from sidecar.services.history import history
+
+        if not 1 <= params.limit <= MAX_HISTORY:
+            raise SidecarError("invalidParams", f"limit must be between 1 and {MAX_HISTORY}.", detail=str(params.limit), remedy="Give a number in that range.")
+        with self._ours(), self._workspace(remote=False) as ws:
+            result = history(ws, params.limit)
+        return evolve(result, snapshot=str(self.settings.snapshot) if self.settings.snapshot.exists() else None)
+
+    def restore(self, params: RestoreParams, task: Task) -> RestoreResult:
+        """Undo one cycle, or one session of it; the next cycle takes the result to the other machines."""
+        from sidecar.services.restore import restore
+
+        with self._exclusive(task), self._ours(), self._workspace(remote=False) as ws:
+            return restore(ws, task, params.cycle, params.session)
+
+    def doctor(self, params: DoctorParams, task: Task) -> DoctorResult:
+        """Check everything that sync depends on. Changes nothing."""
+        from sidecar.doctor import Doctor
+
+        identity: Identity | None = None
+        with suppress(SidecarError):  # it is one of the findings
+            identity = self._identity()
+        return Doctor(self.settings, identity, task, lambda known: self._workspace(known, remote=False), self._exclusive, offline=params.offline).run()
+
+    def repair(self, params: RepairParams, task: Task) -> RepairResult:
+        """Rebuild what is ours from the database and the vault; never writes to opencode's database."""
+        from sidecar import repair
+
+        with self._ours():
+            target = Path(params.salvage).expanduser() if params.salvage is not None else None
+            if target is not None and (target.exists() or not target.parent.is_dir()):
+                why = "There is a file of that name already." if target.exists() else "The folder of that file is not there."
+                raise SidecarError("invalidParams", why, detail=str(target), remedy="Name a new file in an existing folder.")
+            salvaged = repair.salvage(self.settings, target, task) if target is not None else None
+            if salvaged is not None:
+                return RepairResult([f"wrote what could be read of {self.settings.db} to {target}"], salvaged)
+            identity = self._identity()
+            with self._exclusive(task):
+                return RepairResult(repair.rebuild(self.settings, identity, task, self._workspace))
