@@ -143,9 +143,11 @@ class Doctor:
         for name in ("shadow.db", "journal.db"):
             path = self.settings.own_state / name
             if path.exists():
-                with self._finding(name):
+                try:
                     found = problems(path)
-                    self._say(name, not found, "; ".join(found) or "sound", REPAIR)
+                except SidecarError as error:
+                    found = [error.message]
+                self._say(name, not found, "; ".join(found) or "sound", REPAIR)
 
     def _device(self) -> None:
         if self.identity is None:

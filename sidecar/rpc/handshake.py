@@ -12,10 +12,10 @@ VERSION = "0.1.0"
 PROTOCOL_VERSION = 1
 METHODS = [
     *("initialize", "shutdown"),
-    *(f"sync/{name}" for name in ("init", "link", "run", "pull", "push", "status", "preview", "verify")),
+    *(f"sync/{name}" for name in ("init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair")),
     *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
 ]
-FEATURES = ["cancel", "progress", "sessions"]
+FEATURES = ["cancel", "progress", "sessions", "history"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 

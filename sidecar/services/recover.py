@@ -222,11 +222,13 @@ class _Fold:
         if said is None:
             said = {name: value for name, value in columns.items() if name not in ("project_id", "directory")}
         row = self._session_row or {}
+        portable = self.ws.portable_session(row) if row else {}  # a folder that is not there now reads differently coming in than going out
         for name in columns:
             if row and name not in row:
                 continue
             here = value_hash(row.get(name))
-            found = here if name in said and value_hash(said[name]) == here else _OTHER
+            same = (name in said and value_hash(said[name]) == here) or (name in ("project_id", "directory") and portable.get(name) == columns[name])
+            found = here if same else _OTHER
             cell = cells.get(name)
             if self._better(record.version, found == here, Version(*cell[:3]) if cell else None, cell is not None and cell[3] == here):
                 cells[name] = [*record.version, found]

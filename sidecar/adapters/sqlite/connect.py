@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,20 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def errors_as_ours(path: Path) -> Iterator[None]:
+def errors_as_ours(path: Path, *, damaged_remedy: str | None = None) -> Iterator[None]:
     """Every sqlite3 error leaves as a SidecarError that names the file and the remedy."""
     try:
         yield
     except sqlite3.Error as error:
-        raise translate(error, path) from error
+        found = translate(error, path)
+        if damaged_remedy is not None and found.kind == "databaseCorrupt":
+            found.remedy = damaged_remedy
+        raise found from error
+
+
+def errors_of_ours(path: Path) -> AbstractContextManager[None]:
+    """For files of our own, which can be made anew."""
+    return errors_as_ours(path, damaged_remedy="Run `opencode-sidecar repair`: this file is ours, and no conversation is in it alone.")
 
 
 def translate(error: sqlite3.Error, path: Path) -> SidecarError:

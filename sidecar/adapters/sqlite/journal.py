@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.adapters.sqlite.connect import errors_as_ours
+from sidecar.adapters.sqlite.connect import errors_of_ours
 
 KEEP_MS = 30 * 24 * 3600 * 1000
 KEEP_BYTES = 1 << 30
@@ -54,7 +54,7 @@ class Journal:
     @property
     def db(self) -> sqlite3.Connection:
         if self._db is None:
-            with errors_as_ours(self.path):
+            with errors_of_ours(self.path):
                 self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
                 self.path.chmod(0o600)
                 self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -65,7 +65,7 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with errors_as_ours(self.path):
+        with errors_of_ours(self.path):
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield self.db
@@ -93,7 +93,7 @@ class Journal:
         """(id, session, after) of writes that may or may not have reached the database."""
         if self._db is None and not self.path.exists():
             return []
-        with errors_as_ours(self.path):
+        with errors_of_ours(self.path):
             return list(self.db.execute("SELECT id, session, after FROM entry WHERE done=0 ORDER BY id"))
 
     def finish(self, cycle: str, summary: dict[str, Any]) -> None:
@@ -105,14 +105,14 @@ class Journal:
         """Whether anything that was written is still remembered."""
         if self._db is None and not self.path.exists():
             return False
-        with errors_as_ours(self.path):
+        with errors_of_ours(self.path):
             return self.db.execute("SELECT 1 FROM entry LIMIT 1").fetchone() is not None
 
     def cycles(self, limit: int) -> list[JournalCycle]:
         """Those that did something, newest first; -1 for all."""
         if self._db is None and not self.path.exists():
             return []
-        with errors_as_ours(self.path):
+        with errors_of_ours(self.path):
             found = []
             done = "SELECT id, at, kind, summary FROM cycle WHERE summary<>'{}' OR EXISTS (SELECT 1 FROM entry WHERE cycle=cycle.id)"
             for cycle, at, kind, summary in self.db.execute(f"{done} ORDER BY at DESC, id LIMIT ?", (limit,)).fetchall():
@@ -122,7 +122,7 @@ class Journal:
 
     def images(self, cycle: str, session: str) -> list[bytes]:
         """The packed rows before each write, the last write first."""
-        with errors_as_ours(self.path):
+        with errors_of_ours(self.path):
             return [row[0] for row in self.db.execute("SELECT before FROM entry WHERE cycle=? AND session=? ORDER BY id DESC", (cycle, session))]
 
     def size_bytes(self) -> int:
@@ -144,6 +144,6 @@ class Journal:
             db.executemany("DELETE FROM entry WHERE cycle=? AND done=1", gone)
             db.executemany("DELETE FROM cycle WHERE id=?", gone)
         if gone:
-            with errors_as_ours(self.path):
+            with errors_of_ours(self.path):
                 self.db.execute("PRAGMA incremental_vacuum")
         return len(gone)

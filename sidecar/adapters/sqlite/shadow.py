@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sidecar.adapters.sqlite.connect import errors_as_ours
+from sidecar.adapters.sqlite.connect import errors_of_ours
 from sidecar.domain.records import Mention, Version, VersionVector, join
 from sidecar.domain.state import APPLIED, NEW, QUARANTINED, ShadowRow, Waiting
 
@@ -41,7 +41,7 @@ class Shadow:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with errors_as_ours(path):
+        with errors_of_ours(path):
             self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
             path.chmod(0o600)
             self.db.execute("PRAGMA journal_mode=WAL")
@@ -54,7 +54,7 @@ class Shadow:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction; nested use joins the outer one."""
-        with errors_as_ours(self.path):
+        with errors_of_ours(self.path):
             if self.db.in_transaction:
                 yield
                 return
