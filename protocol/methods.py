@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol import common, shell, sync, trust
+from protocol import common, keys, shell, sync, trust
 from protocol.model import Method
 
 NULL: Final = type(None)
@@ -59,6 +59,18 @@ METHODS: Final[tuple[Method, ...]] = (
         True,
         True,
         doc="Rebuild what is ours from the database and the vault, or copy what can be read of a damaged database.",
+    ),
+    Method("sync/showKey", "request", "toServer", keys.ShowKeyParams, keys.ShowKeyResult, True, doc="The recovery key of this device's vault."),
+    Method("sync/rotateKey", "request", "toServer", keys.RotateKeyParams, keys.RotateKeyResult, True, True, doc="Seal with a new key from now on."),
+    Method(
+        "sync/forgetDevice",
+        "request",
+        "toServer",
+        keys.ForgetDeviceParams,
+        keys.RotateKeyResult,
+        True,
+        True,
+        doc="Rotate the key, and read nothing more of a device.",
     ),
     Method("shell/exec", "request", "toServer", shell.ExecParams, shell.ExecResult, True, doc="Run a command to its end."),
     Method("shell/start", "request", "toServer", shell.StartParams, shell.StartResult, doc="Start a command; its output comes while it runs."),

@@ -9,12 +9,15 @@ from attrs import Factory, frozen
 class InitParams:
     """`remote`: a git URL or path; null makes an embedded bare repository under the state root.
 
+    `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
     `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
     """
 
     remote: str | None = None
     github: str | None = None
     encryption: str | None = None
+    passphrase: str | None = None
+    key_store: str | None = None
     device_name: str | None = None
     move_to: str | None = None
     acknowledge_private: bool = False
@@ -23,6 +26,8 @@ class InitParams:
 
 @frozen
 class InitResult:
+    """`recovery_key`: shown this once; null when the vault is not encrypted."""
+
     vault_id: str
     device_id: str
     remote: str
@@ -31,10 +36,15 @@ class InitResult:
 
 @frozen
 class LinkParams:
-    """`new_device`: give up this device's identity and start again under a new one (after its state was copied)."""
+    """`key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
+
+    `new_device`: give up this device's identity and start again under a new one (after its state was copied).
+    """
 
     remote: str
     key: str | None = None
+    passphrase: str | None = None
+    key_store: str | None = None
     device_name: str | None = None
     acknowledge_private: bool = False
     new_device: bool = False

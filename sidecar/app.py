@@ -26,6 +26,7 @@ from protocol.sync import (
     VerifyParams,
     VerifyResult,
 )
+from sidecar.app_keys import KeyUseCases, key_store, manifest_of, new_ring, recovery_text, ring_for
 from sidecar.app_trust import TrustUseCases
 from sidecar.domain.clock import wall_clock_ms
 from sidecar.domain.errors import SidecarError
@@ -52,7 +53,7 @@ class _Running:
         self.error: BaseException | None = None
 
 
-class Sidecar(TrustUseCases):
+class Sidecar(TrustUseCases, KeyUseCases):
     """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
 
     def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
@@ -69,8 +70,6 @@ class Sidecar(TrustUseCases):
         """Make a new vault. Raises invalidRemote, remoteNotEmpty, alreadyConfigured, remoteNotPrivate, and git's kinds."""
         from sidecar.services import setup
 
-        if params.encryption not in (None, "none"):
-            raise SidecarError("unsupported", f"Encryption {params.encryption!r} is not available.", remedy="Use --encryption none.")
         if params.github:
             raise SidecarError(
                 "unsupported", "Creating a repository on GitHub is not available yet.", remedy="Create an empty private repository there and give its URL."
@@ -79,13 +78,18 @@ class Sidecar(TrustUseCases):
             return self._move(params.move_to, acknowledged=params.acknowledge_private, task=task)
         with self._exclusive(task), self._ours():
             self._require_new(replacing=False)
-            embedded = params.remote is None
-            remote = self._embedded_remote() if params.remote is None else self._check(params.remote, acknowledged=params.acknowledge_private)
+            embedded, encryption, store = params.remote is None, params.encryption or setup.ENCRYPTIONS[1], key_store(params.key_store)
+            ring = new_ring(encryption, params.passphrase)
+            acknowledged = params.acknowledge_private or ring is not None
+            remote = self._embedded_remote() if params.remote is None else self._check(params.remote, acknowledged=acknowledged)
+            sealed = None if ring is None else lambda vault, created: manifest_of(ring, vault, created, params.passphrase)
             with self._repo(remote) as repo:
-                vault_id = setup.make_vault(repo, task)
-            identity = setup.new_identity(vault_id, remote, params.device_name, embedded=embedded)
+                vault_id = setup.make_vault(repo, task, sealed)
+            identity = setup.new_identity(vault_id, remote, params.device_name, embedded=embedded, encryption=encryption, key_store=store)
+            if ring is not None:
+                self._store(identity, ring)
             self._write_identity(identity)
-            return InitResult(vault_id, identity.device_id, self._display(remote))
+            return InitResult(vault_id, identity.device_id, self._display(remote), recovery_text(ring))
 
     def _move(self, target: str, *, acknowledged: bool, task: Task) -> InitResult:
         """Point this device at another, empty remote and take the vault there; the next cycle pushes the log."""
@@ -93,7 +97,7 @@ class Sidecar(TrustUseCases):
 
         with self._exclusive(task), self._ours():
             identity = self._identity()
-            remote = self._check(target, acknowledged=acknowledged)
+            remote = self._check(target, acknowledged=acknowledged or identity.encryption != "none")
             with self._repo(remote) as repo:
                 heads = repo.remote_heads(task)
                 if heads:
@@ -112,13 +116,23 @@ class Sidecar(TrustUseCases):
         from sidecar.services import report, setup
 
         with self._exclusive(task), self._ours():
-            self._require_new(replacing=params.new_device)
-            remote = self._check(params.remote, acknowledged=params.acknowledge_private)
+            known = None if params.new_device else setup.read_identity(self._identity_path)
+            if known is None or (params.key is None and params.passphrase is None):
+                self._require_new(replacing=params.new_device)
+            store = key_store(params.key_store)
+            remote = self._check(params.remote, acknowledged=True)
             if params.new_device:
                 setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
             with self._repo(remote) as repo:
                 manifest = setup.read_vault(repo, task)
-            identity = setup.new_identity(manifest["vault"], remote, params.device_name)
+            ring = ring_for(manifest, params.key, params.passphrase)
+            self._check(params.remote, acknowledged=params.acknowledge_private or ring is not None)
+            if known is not None and known.vault_id != manifest["vault"]:
+                self._require_new(replacing=False)
+            encryption = "none" if ring is None else str(manifest["encryption"])
+            identity = known or setup.new_identity(manifest["vault"], remote, params.device_name, encryption=encryption, key_store=store)
+            if ring is not None:
+                self._store(identity, ring)
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:
@@ -292,7 +306,7 @@ class Sidecar(TrustUseCases):
                 repo.clear_locks()
                 repo.set_remote(identity.remote)
             clock = HybridClock(shadow.get("clock", 0), self._wall)
-            yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, journal, repo, clock, self._tools())
+            yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, journal, repo, clock, self._tools(), lambda: self._sealer(identity))
         finally:
             db.close()
             repo.close()

@@ -10,10 +10,9 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidecar import cli_trust
+from sidecar import cli_keys, cli_trust
 from sidecar.cli_args import UsageError, parse
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from sidecar.settings import Settings
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_ATTENTION, EXIT_CANCELLED = 0, 1, 2, 3, 130
-MAX_KEY_BYTES = 1 << 16
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160), *range(8234, 8239), *range(8294, 8298)), "�")
 """Titles and names come from other machines: none of them may steer this terminal or turn the text around."""
 
@@ -163,6 +161,8 @@ def _init(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
         remote=args.remote,
         github=args.github,
         encryption=args.encryption,
+        passphrase=cli_keys.read_secret(args.passphrase_file, "passphrase"),
+        key_store=args.key_store,
         device_name=args.device_name,
         move_to=args.move_to,
         acknowledge_private=args.acknowledge_private,
@@ -175,23 +175,20 @@ def _link(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
 
     params = LinkParams(
         remote=args.remote,
-        key=args.key if args.key_file is None else _read_key(Path(args.key_file)),
+        key=args.key if args.key_file is None else cli_keys.read_secret(args.key_file, "recovery key"),
+        passphrase=cli_keys.read_secret(args.passphrase_file, "passphrase"),
+        key_store=args.key_store,
         device_name=args.device_name,
         acknowledge_private=args.acknowledge_private,
         new_device=args.new_device,
     )
-    return EXIT_DONE, sidecar.link(params, task)
-
-
-def _read_key(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_KEY_BYTES).decode("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SidecarError(
-            "invalidParams", f"The key file cannot be read: {reason}.", detail=str(path), remedy="Name the file that holds the recovery key."
-        ) from None
+        return EXIT_DONE, sidecar.link(params, task)
+    except SidecarError as error:
+        key = cli_keys.asked_key(error, args)
+    from attrs import evolve
+
+    return EXIT_DONE, sidecar.link(evolve(params, key=key), task)
 
 
 def _sync(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
@@ -232,4 +229,5 @@ _COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, An
     "status": _status,
     "verify": _verify,
     **cli_trust.COMMANDS,
+    **cli_keys.COMMANDS,
 }

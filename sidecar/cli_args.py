@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from sidecar import cli_trust
+from sidecar import cli_keys, cli_trust
 
 
 class UsageError(Exception):
@@ -40,7 +40,7 @@ def _setup_commands(commands: Any, common: _Parser) -> None:
     init = commands.add_parser("init", parents=[common], help="make a new vault")
     init.add_argument("remote", nargs="?", metavar="REMOTE", help="an empty git repository; without it, one inside the state folder")
     init.add_argument("--github", metavar="NAME", help="create a private repository on GitHub (not in this version)")
-    init.add_argument("--encryption", metavar="KIND", help="none (the only kind in this version)")
+    init.add_argument("--encryption", metavar="KIND", help="aes-256-gcm (the default), or none")
     init.add_argument("--move-to", metavar="URL", help="keep the vault, change its remote")
     link = commands.add_parser("link", parents=[common], help="join the vault of another machine")
     link.add_argument("remote", metavar="REMOTE", help="the address that the other machine uses")
@@ -49,6 +49,7 @@ def _setup_commands(commands: Any, common: _Parser) -> None:
     key.add_argument("--key-file", metavar="FILE", help="file that holds the recovery key")
     link.add_argument("--new-device", action="store_true", help="give up this device's identity and start again under a new one")
     for command in (init, link):
+        cli_keys.add_options(command)
         command.add_argument("--device-name", metavar="NAME", help="how other machines show this one (default: host name)")
         command.add_argument("--acknowledge-private", action="store_true", help="strangers cannot read the remote; I have checked")
 
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     _setup_commands(commands, common)
     _cycle_commands(commands, common)
     cli_trust.add_commands(commands, common)
+    cli_keys.add_commands(commands, common)
     demo = commands.add_parser("demo", parents=[common], help="show it all on two made-up machines in a temporary folder")
     demo.add_argument("--keep", action="store_true", help="leave the folder there to look at")
     commands.add_parser("serve", help="the JSON-RPC server that hosts start: `serve --stdio`")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol.sync import CycleResult, InitResult, LinkResult, PreviewResult, StatusResult, VerifyResult
-from sidecar import cli_trust
+from sidecar import cli_keys, cli_trust
 
 
 def _sessions(count: int) -> str:
@@ -15,7 +15,10 @@ def _sessions(count: int) -> str:
 
 
 def init(result: InitResult) -> list[str]:
-    return [f"🚀 New vault {result.vault_id[:8]} at {result.remote}", "   Run `opencode-sidecar sync`, then `opencode-sidecar link` on the other machine."]
+    lines = [f"🚀 New vault {result.vault_id[:8]} at {result.remote}"]
+    if result.recovery_key is not None:
+        lines += ["🔑 Its recovery key. Write it down: without it nobody can read the vault, and the other machine needs it.", f"   {result.recovery_key}"]
+    return [*lines, "   Run `opencode-sidecar sync`, then `opencode-sidecar link` on the other machine."]
 
 
 def link(result: LinkResult) -> list[str]:
@@ -81,4 +84,5 @@ TEXTS: dict[str, Callable[[Any], list[str]]] = {
     "status": status,
     "verify": verify,
     **cli_trust.TEXTS,
+    **cli_keys.TEXTS,
 }

@@ -52,7 +52,7 @@ class Doctor:
             self._device,
         ]
         if self.identity is not None:
-            steps += [self._vault_copy, self._inside] + ([] if self.offline else [self._remote])
+            steps += [self._key, self._vault_copy, self._inside] + ([] if self.offline else [self._remote])
         for index, step in enumerate(steps):
             self.task.report("doctor", index, len(steps))
             with self._finding(step.__name__.removeprefix("_")):
@@ -157,6 +157,12 @@ class Doctor:
             self._say("device", False, detail, remedy)
         else:
             self._say("device", True, f"{self.identity.device_name} ({self.identity.device_id[:8]}) in vault {self.identity.vault_id[:8]}")
+
+    def _key(self) -> None:
+        with self._workspace() as ws:
+            sealer = ws.sealer
+        detail = "the vault is not encrypted" if sealer is None else f"key {sealer.ring.current.id.hex()} is here, {len(sealer.ring.retired)} older ones"
+        self._say("key", True, detail)
 
     def _vault_copy(self) -> None:
         with self._workspace() as ws:

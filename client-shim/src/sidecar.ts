@@ -145,8 +145,8 @@ class Running {
     });
     this.connection = new Connection(this.#child.stdout, this.#child.stdin, {
       onError: (reason) => this.#broken(reason),
-      // Its end is told by the process, which knows the status; a process without a stdout is as good as dead.
-      onEnd: () => void setTimeout(() => this.#broken(new Error("the stream was closed")), DRAIN_MS * 2).unref(),
+      // Its end is told by the process, which knows the status and may take a while to end; one that goes on without a stdout is as good as dead.
+      onEnd: () => void setTimeout(() => this.#broken(new Error("the stream was closed")), STOP_MS).unref(),
     });
     this.#ended = new Promise((resolve) => {
       const end = (code: number | null, signal: string | null): void => {

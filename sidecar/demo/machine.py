@@ -74,6 +74,16 @@ class Machine:
         if status != 0:
             raise Failed(f"`opencode-sidecar {arguments[0]}` on the {self.name} ended with status {status}")
 
+    def keep_key(self, folder: Path) -> Path:
+        """Carry the recovery key to another machine's folder, as a person does with a note."""
+        shown = subprocess.run(
+            [sys.executable, "-m", "sidecar", "show-key", "--yes"], env=self.environ, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, check=True
+        )
+        path = folder / "recovery-key.txt"
+        path.write_bytes(shown.stdout)
+        path.chmod(0o600)
+        return path
+
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
         told = False
         while True:

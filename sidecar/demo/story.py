@@ -77,7 +77,9 @@ def _first_meeting(folder: Path, laptop: Machine, desktop: Machine) -> None:
     made_on = {session: machine.name for machine in (laptop, desktop) for session in _sessions(machine)}
     laptop.sidecar("init", remote, "--device-name", "laptop")
     laptop.sidecar("sync")
-    desktop.sidecar("link", remote, "--device-name", "desktop")
+    key = laptop.keep_key(desktop.home)
+    screen.say("The desktop needs the recovery key: whoever has it can read the vault, and nobody else can, the remote included.")
+    desktop.sidecar("link", remote, "--device-name", "desktop", "--key-file", str(key))
     desktop.sidecar("sync")
     laptop.sidecar("sync")
     screen.chapter("Every session is on both now")

@@ -12,10 +12,29 @@ VERSION = "0.1.0"
 PROTOCOL_VERSION = 1
 METHODS = [
     *("initialize", "shutdown"),
-    *(f"sync/{name}" for name in ("init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair")),
+    *(
+        f"sync/{name}"
+        for name in (
+            "init",
+            "link",
+            "run",
+            "pull",
+            "push",
+            "status",
+            "preview",
+            "verify",
+            "history",
+            "restore",
+            "doctor",
+            "repair",
+            "showKey",
+            "rotateKey",
+            "forgetDevice",
+        )
+    ),
     *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
 ]
-FEATURES = ["cancel", "progress", "sessions", "history"]
+FEATURES = ["cancel", "progress", "sessions", "history", "encryption"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from protocol.keys import RotateKeyResult
 from protocol.sync import CycleResult, DidApply, InitResult, LinkResult, PreviewResult, StatusChanged, VerifyResult
 from protocol.trust import DoctorResult, RepairResult, RestoreResult
 from sidecar.domain.errors import SidecarError
@@ -26,6 +27,8 @@ TITLES = {
     "sync/status": "🔄 Status",
     "sync/restore": "↩️ Restoring",
     "sync/doctor": "🩺 Examining",
+    "sync/rotateKey": "🔑 Changing the key",
+    "sync/forgetDevice": "🔑 Forgetting a device",
     "sync/repair": "🔧 Repairing",
 }
 log = logging.getLogger(__name__)
@@ -123,6 +126,8 @@ def _outcome(result: Any) -> tuple[str, bool]:
         return f"✅ {_sessions(result.restored.sessions)} restored.", True
     if isinstance(result, DoctorResult):
         return "✅ Everything is in order." if result.ok else f"⚠️ {sum(not check.ok for check in result.checks)} findings.", True
+    if isinstance(result, RotateKeyResult):
+        return "🔑 The vault has a new key; the other devices need it.", True
     if isinstance(result, RepairResult):
         return "✅ Repaired.", True
     if isinstance(result, VerifyResult):

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from sidecar.app import Sidecar
     from sidecar.app_shell import Shell
 
-_ANNOUNCED = {"sync/init": "init", "sync/link": "link", "sync/run": "run", "sync/pull": "pull", "sync/push": "push", "sync/restore": "restore"}
+_ANNOUNCED = {
+    "sync/init": "init",
+    "sync/link": "link",
+    "sync/run": "run",
+    "sync/pull": "pull",
+    "sync/push": "push",
+    "sync/restore": "restore",
+    "sync/rotateKey": "rotate_key",
+    "sync/forgetDevice": "forget_device",
+}
 _LOOKS = {"sync/preview": "preview", "sync/verify": "verify", "sync/doctor": "doctor", "sync/repair": "repair"}
 _JOINS = "sync/run"
 _SHELL = {"shell/exec": "execute", "shell/start": "start", "shell/write": "write"}
@@ -48,6 +57,7 @@ class Registry:
         for name, use_case in _LOOKS.items():
             self.register(name, self._use_case(use_case), exclusive=True)
         self.register("sync/status", self._use_case("status"), quick=True)
+        self.register("sync/showKey", self._use_case("show_key"), quick=True)
         self.register("sync/history", self._use_case("history"), quick=True)
 
         for name, use_case in _SHELL.items():

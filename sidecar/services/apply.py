@@ -131,7 +131,7 @@ class Applier:
             if found is None:
                 raise SidecarError("segmentCorrupt", "A segment is missing.", detail=f"{device} {sequence}")
             data = self.ws.repo.read_blob(found[0], limit=MAX_SEGMENT_BYTES)
-            self._reader = ((device, sequence), self.ws.tools.segment_reader(data, found[1], device=device, sequence=sequence))
+            self._reader = ((device, sequence), self.ws.tools.segment_reader(data, found[1], device=device, sequence=sequence, sealer=self.ws.sealer))
         return self._reader[1]
 
     # --- one session's records in one segment ---------------------------------------------------------------------

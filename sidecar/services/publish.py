@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
 from sidecar.domain.state import APPLIED, ShadowRow
 from sidecar.domain.task import Task
+from sidecar.services.heads import mark_of, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.workspace import FORMAT, Workspace
 
@@ -140,7 +140,11 @@ class Publisher:
             self._flush()
         if self._open is None:
             _, sequence = self.ws.shadow.head_of(self.ws.identity.device_id)
-            self._open = _Open(self.ws.tools.segment_writer(self.ws.identity.device_id, sequence + 1))
+            before = self.ws.shadow.segment(self.ws.identity.device_id, sequence)
+            writer = self.ws.tools.segment_writer(
+                self.ws.identity.device_id, sequence + 1, sealer=self.ws.sealer, previous=mark_of(before[1]) if before is not None else None
+            )
+            self._open = _Open(writer)
         if record.table == MESSAGE and not record.is_tombstone and record.session_id not in self._open.contexts:
             self._open.contexts.add(record.session_id)
             record.seen = self.ws.shadow.seen(record.session_id)
@@ -203,7 +207,7 @@ class Publisher:
             "previous": parent,
             "published": self.ws.clock.wall(),
         }
-        files = {segment.path: segment.data, **segment.blobs, "head.json": json.dumps(head, indent=1).encode()}
+        files = {segment.path: segment.data, **segment.blobs, **written_head(self.ws, head)}
         self.task.report("record", bytes_done=len(segment.data))
         commit = self.ws.repo.commit(identity.ref, parent, files, f"segment {segment.sequence}", self.ws.clock.wall() // 1000)
         self.outcome.bytes += sum(len(data) for data in files.values())

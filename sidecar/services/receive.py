@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.state import NEW
 from sidecar.domain.task import Task
-from sidecar.services.workspace import FORMAT, Workspace
+from sidecar.services.heads import mark_of, read_head
+from sidecar.services.workspace import Workspace
 
 MAX_SEGMENT_BYTES = 96 << 20
-MAX_HEAD_BYTES = 1 << 20
 REMOTE_REFS = "refs/remotes/origin/sessions/"
 _BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
 _SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})$")
@@ -48,18 +46,23 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
     try:
         return index_log(ws, task, device, head)
     except SidecarError as error:
-        if error.kind not in ("segmentCorrupt", "newerFormat"):
+        if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
             raise
         with ws.shadow.writing():
             _, sequence = ws.shadow.head_of(device)
+            before, _ = ws.shadow.head_of(device)
+            if before is not None and error.kind == "segmentCorrupt":
+                ws.repo.adopt_ref(f"refs/kept/{device}", before)  # what was fetched before stays, whatever the remote has now
             ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else None, sequence)
         return [f"{device}: {error.message} {error.remedy}"]
 
 
 def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int = NEW) -> list[str]:
     """Enter a log's new segments into the shadow, their records in `state`."""
-    info = _read_head(ws, device, head)
+    info = read_head(ws, device, head)
     before, sequence = ws.shadow.head_of(device)
+    if before is not None and info["sequence"] < sequence:
+        raise _gone_back(info["name"], sequence, info["sequence"])
     warnings = []
     entries = ws.repo.new_files(before, head, "seg/")
     known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
@@ -75,7 +78,8 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             continue
         try:
             data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
-            reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number)
+            reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number, sealer=ws.sealer)
+            _check_chain(ws, device, number, reader.previous)
             with ws.shadow.writing():
                 ws.shadow.add_segment(device, number, entry.sha, entry.path, reader.sessions(), state=state)
             sequence = max(sequence, number)
@@ -86,33 +90,26 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             if present is None or (device, number) in known_problems:
                 with ws.shadow.writing():
                     ws.shadow.add_segment(device, number, entry.sha, entry.path, {}, state=NEW, problem=error.message)
+    last = ws.shadow.segment(device, info["sequence"])
+    if last is None or mark_of(last[1]) != info["segment"]:
+        warnings.append(f"{info['name']}: the end of its log is missing, or is not what it wrote.")
     with ws.shadow.writing():
         ws.shadow.put_device(device, info, head, sequence)
     return warnings
 
 
-def _read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
-    data = ws.repo.read_file(commit, "head.json", limit=MAX_HEAD_BYTES)
-    try:
-        head = json.loads(data or b"")
-        version = head["format"]
-        if not isinstance(version, int) or not isinstance(head["sequence"], int):
-            raise TypeError
-        if version > FORMAT:
-            raise SidecarError(
-                "newerFormat", f"Device {device} writes format {version}; this program reads {FORMAT}.", remedy="Update opencode-sidecar on this machine."
-            )
-        if head["vault"] != ws.identity.vault_id or head["device"]["id"] != device:
-            raise SidecarError("segmentCorrupt", f"The log of device {device} belongs to another vault or device.", remedy="It was ignored.")
-        known = head["device"]
-        return {
-            "name": str(known.get("name") or device)[:80],
-            "platform": str(known.get("platform") or "")[:40],
-            "opencode": str(known.get("opencode") or "")[:40],
-            "published": int(head.get("published") or 0),
-            "sequence": head["sequence"],
-        }
-    except (ValueError, KeyError, TypeError):
-        raise SidecarError(
-            "segmentCorrupt", f"The head of device {device} is unreadable.", remedy="Nothing of it was used; the other devices keep syncing."
-        ) from None
+def _check_chain(ws: Workspace, device: str, sequence: int, previous: str | None) -> None:
+    """Each segment names the one before it: none can be left out, put in, or taken from an earlier state of the log."""
+    before = ws.shadow.segment(device, sequence - 1)
+    if before is not None and previous is not None and mark_of(before[1]) != previous:
+        raise SidecarError("segmentCorrupt", f"Segment {sequence} does not follow the one that is here", remedy="Nothing of it was used.")
+    if sequence > 1 and (before is None or previous is None) and ws.sealer is not None:
+        raise SidecarError("segmentCorrupt", f"Segment {sequence} does not follow anything that is here", remedy="Nothing of it was used.")
+
+
+def _gone_back(name: str, known: int, found: int) -> SidecarError:
+    return SidecarError(
+        "segmentCorrupt",
+        f"The log of {name} went back from segment {known} to {found}: the remote was restored from a backup, or somebody tampers with it.",
+        remedy="Nothing that is here was lost; that machine's next sync mends it.",
+    )

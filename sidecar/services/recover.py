@@ -150,7 +150,7 @@ def _groups(ws: Workspace, task: Task, device: str, *, after: int, only: frozens
         task.report("recover", index, len(segments))
         try:
             data = ws.repo.read_blob(blob, limit=MAX_SEGMENT_BYTES)
-            yield from ws.tools.segment_reader(data, path, device=device, sequence=sequence).groups(only)
+            yield from ws.tools.segment_reader(data, path, device=device, sequence=sequence, sealer=ws.sealer).groups(only)
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise

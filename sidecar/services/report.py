@@ -94,7 +94,7 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
         device_name=ws.identity.device_name,
         remote=ws.identity.remote,
         opencode_version=shadow.get("opencode", [None])[0],
-        encryption="none",
+        encryption=ws.identity.encryption,
         devices=devices(ws),
         sessions=shadow.count_sessions(),
         rows=shadow.count_rows(),

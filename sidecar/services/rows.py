@@ -34,16 +34,22 @@ def row_hashes(ws: Workspace, rows: SessionRows) -> dict[tuple[str, str], bytes]
 
 def load_value(ws: Workspace, value: Any, device: str) -> Any:
     """The value that a record of `device` only refers to; other values pass through. Raises segmentCorrupt."""
-    chunks = getattr(value, "chunks", None)
-    if chunks is None:
+    if getattr(value, "sha256", None) is None:
         return value
     commit = ws.shadow.head_of(device)[0] or ""
-    data = b""
-    for path in chunks:
-        part = ws.repo.read_file(commit, path, limit=MAX_VALUE_BYTES)
+    data, names = b"", ws.sealer.names_of(value.sha256) if ws.sealer is not None else [None]
+    for name in names:
+        chunks = value.chunks(name)
+        parts = [ws.repo.read_file(commit, path, limit=MAX_VALUE_BYTES) for path in chunks]
+        if any(parts):
+            break
+    for index, part in enumerate(parts):
         if part is None:
-            raise SidecarError("segmentCorrupt", "A large value is missing from the vault.", detail=path)
-        data += ws.tools.decompress(part, value.size)
+            raise SidecarError("segmentCorrupt", "A large value is missing from the vault.", detail=chunks[index])
+        try:
+            data += ws.tools.decompress(part if ws.sealer is None else ws.sealer.open_whole(part, "blob", device, name, index), value.size)
+        except ValueError as error:
+            raise SidecarError("segmentCorrupt", f"A large value in the vault is damaged: {error}.", detail=chunks[index]) from None
     if len(data) != value.size or ws.tools.sha256(data) != value.sha256:
         raise SidecarError("segmentCorrupt", "A large value does not match its checksum.", detail=chunks[0])
     return data.decode("utf-8", "surrogateescape") if value.is_text else data

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sidecar.adapters.git import RemoteUrl, VaultRepo
 
 DEFAULT_BRANCH = "main"
+ENCRYPTIONS = ("none", "aes-256-gcm")
 _MAX_VAULT_BYTES = 1 << 16
 
 
@@ -26,7 +27,16 @@ def read_identity(path: Path) -> Identity | None:
     """The device's identity, or None when it has none yet."""
     try:
         value = json.loads(path.read_bytes())
-        return Identity(value["vaultId"], value["deviceId"], value["deviceName"], value["platform"], value["remote"], bool(value.get("embedded", False)))
+        return Identity(
+            value["vaultId"],
+            value["deviceId"],
+            value["deviceName"],
+            value["platform"],
+            value["remote"],
+            bool(value.get("embedded", False)),
+            str(value.get("encryption", "none")),
+            str(value.get("keyStore", "file")),
+        )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -46,13 +56,15 @@ def identity_bytes(identity: Identity) -> bytes:
         "platform": identity.platform,
         "remote": identity.remote,
         "embedded": identity.embedded,
+        "encryption": identity.encryption,
+        "keyStore": identity.key_store,
     }
     return json.dumps(value, indent=1).encode()
 
 
-def new_identity(vault_id: str, remote: str, name: str | None, *, embedded: bool = False) -> Identity:
+def new_identity(vault_id: str, remote: str, name: str | None, *, embedded: bool = False, encryption: str = "none", key_store: str = "file") -> Identity:
     system = {"Darwin": "macos", "Windows": "windows"}.get(platform.system(), platform.system().lower() or "unknown")
-    return Identity(vault_id, uuid.uuid4().hex, (name or socket.gethostname() or "device")[:80], system, remote, embedded)
+    return Identity(vault_id, uuid.uuid4().hex, (name or socket.gethostname() or "device")[:80], system, remote, embedded, encryption, key_store)
 
 
 def require_private(url: RemoteUrl, *, acknowledged: bool) -> None:
@@ -61,14 +73,17 @@ def require_private(url: RemoteUrl, *, acknowledged: bool) -> None:
         return
     raise SidecarError(
         "remoteNotPrivate",
-        "Sessions are not encrypted yet, and nothing shows that this remote is private.",
+        "This vault is not encrypted, and nothing shows that the remote is private.",
         detail=url.display,
-        remedy="Check that only you can read this repository, then run the command again with --acknowledge-private.",
+        remedy="Check that only you can read this repository, then run the command again with --acknowledge-private; or make an encrypted vault.",
     )
 
 
-def make_vault(repo: VaultRepo, task: Task) -> str:
-    """Write the manifest to an empty remote. Returns the new vault's id. Raises remoteNotEmpty."""
+def make_vault(repo: VaultRepo, task: Task, encryption: Callable[[str, int], dict[str, Any]] | None) -> str:
+    """Write the manifest to an empty remote. Returns the new vault's id. Raises remoteNotEmpty.
+
+    `encryption`: what the manifest says of the keys, for a vault's id and the time of its making; None for a plain vault.
+    """
     task.report("connect")
     heads = repo.remote_heads(task)
     if heads:
@@ -79,17 +94,35 @@ def make_vault(repo: VaultRepo, task: Task) -> str:
             remedy="To join a vault that is there already, use `opencode-sidecar link`. For a new one, give an empty repository.",
         )
     vault_id = uuid.uuid4().hex
-    manifest = {"format": FORMAT, "vault": vault_id, "encryption": "none", "created": int(time.time() * 1000)}
+    created = int(time.time() * 1000)
+    manifest = {"format": FORMAT, "vault": vault_id, "encryption": "none", "created": created}
+    if encryption is not None:
+        manifest |= encryption(vault_id, created)
     ref = f"refs/heads/{DEFAULT_BRANCH}"
     repo.forget_ref(ref)  # of an earlier attempt that did not get through
-    repo.commit(ref, None, {VAULT_FILE: json.dumps(manifest, indent=1).encode() + b"\n"}, "Create the vault", int(time.time()))
+    repo.commit(ref, None, {VAULT_FILE: manifest_bytes(manifest)}, "Create the vault", int(time.time()))
     task.report("push")
     repo.push(task, DEFAULT_BRANCH)
     return vault_id
 
 
+def manifest_bytes(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1).encode() + b"\n"
+
+
+def replace_manifest(repo: VaultRepo, task: Task, manifest: dict[str, Any], branch: str, message: str) -> None:
+    """Commit another manifest on top of what the remote has, and push it. Raises remoteBusy when it moved meanwhile."""
+    parent = repo.local_ref(f"refs/remotes/origin/{branch}")
+    ref = f"refs/heads/{branch}"
+    if parent is not None:
+        repo.adopt_ref(ref, parent)
+    repo.commit(ref, parent, {VAULT_FILE: manifest_bytes(manifest)}, message, int(time.time()))
+    task.report("push")
+    repo.push(task, branch)
+
+
 def read_vault(repo: VaultRepo, task: Task) -> dict[str, Any]:
-    """The remote's manifest. Raises remoteNotVault, newerFormat."""
+    """The remote's manifest, its branch in `branch`. Raises remoteNotVault, newerFormat."""
     task.report("connect")
     heads = repo.remote_heads(task)
     branches = [name for name in (DEFAULT_BRANCH, "master") if name in heads]
@@ -99,7 +132,7 @@ def read_vault(repo: VaultRepo, task: Task) -> dict[str, Any]:
         head = repo.local_ref(f"refs/remotes/origin/{branch}")
         data = repo.read_file(head, VAULT_FILE, limit=_MAX_VAULT_BYTES) if head else None
         if data is not None:
-            return _check_manifest(data)
+            return _check_manifest(data) | {"branch": branch}
     raise SidecarError(
         "remoteNotVault",
         "There is no vault in this repository." if heads else "The remote is empty.",
@@ -122,8 +155,8 @@ def _check_manifest(data: bytes) -> dict[str, Any]:
             detail=VAULT_FILE,
             remedy="Update opencode-sidecar on this machine.",
         )
-    if manifest.get("encryption", "none") != "none":
-        raise SidecarError("unsupported", "The vault is encrypted, which this version cannot read.", remedy="Update opencode-sidecar on this machine.")
+    if manifest.get("encryption", "none") not in ENCRYPTIONS:
+        raise SidecarError("unsupported", "The vault is encrypted in a way that this version cannot read.", remedy="Update opencode-sidecar on this machine.")
     return manifest
 
 

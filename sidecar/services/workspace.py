@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.clock import HybridClock
@@ -15,6 +16,7 @@ from sidecar.domain.state import ProjectRow, Row
 from sidecar.domain.task import Task
 
 if TYPE_CHECKING:
+    from sidecar.adapters.crypto.sealing import Sealer
     from sidecar.adapters.git import VaultRepo
     from sidecar.adapters.git.project import Checkout
     from sidecar.adapters.segments import SegmentReader, SegmentWriter
@@ -39,6 +41,8 @@ class Identity:
     platform: str
     remote: str
     embedded: bool = False
+    encryption: str = "none"
+    key_store: str = "file"
 
     @property
     def branch(self) -> str:
@@ -54,7 +58,7 @@ class Tools:
     """Functions of the adapters that the services use."""
 
     hash_row: Callable[[Row], bytes]
-    segment_writer: Callable[[str, int], SegmentWriter]
+    segment_writer: Callable[..., SegmentWriter]
     segment_reader: Callable[..., SegmentReader]
     row_writer: Callable[[Schema], RowWriter]
     snapshot: Callable[[Task], bool]
@@ -82,7 +86,13 @@ class Workspace:
     repo: VaultRepo
     clock: HybridClock
     tools: Tools
+    open_sealer: Callable[[], Sealer | None] = lambda: None
     _projects: dict[str, LocalProject] | None = field(default=None, repr=False)
+
+    @cached_property
+    def sealer(self) -> Sealer | None:
+        """Seals and opens what is in the vault; None when it is not encrypted. Raises wrongKey. Loaded when first needed."""
+        return self.open_sealer()
 
     # --- projects -------------------------------------------------------------------------------------------------
     def projects(self) -> dict[str, LocalProject]:

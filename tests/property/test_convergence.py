@@ -67,8 +67,8 @@ class Devices(RuleBasedStateMachine):
             shutil.rmtree(self.root, ignore_errors=True)
 
     # --- set-up ---------------------------------------------------------------------------------------------------
-    @initialize(count=st.integers(2, 5), skews=st.lists(st.integers(-3_600_000, 3_600_000), min_size=5, max_size=5), mixed=st.booleans())
-    def make(self, count: int, skews: list[int], mixed: bool) -> None:
+    @initialize(count=st.integers(2, 5), skews=st.lists(st.integers(-3_600_000, 3_600_000), min_size=5, max_size=5), mixed=st.booleans(), sealed=st.booleans())
+    def make(self, count: int, skews: list[int], mixed: bool, sealed: bool) -> None:
         remote = bare_remote(self.root / "remote.git")
         for index in range(count):
             version = VERSIONS[index] if mixed else VERSIONS[0]
@@ -76,9 +76,9 @@ class Devices(RuleBasedStateMachine):
             self.machines.append(machine)
             with patch("uuid.uuid4", lambda number=index: UUID(int=number + 1)):  # ties are broken by the id: keep it the same in each run
                 if index == 0:
-                    machine.sidecar.init(InitParams(str(remote)), Task())
+                    key = machine.sidecar.init(InitParams(str(remote), encryption=None if sealed else "none"), Task()).recovery_key
                 else:
-                    machine.sidecar.link(LinkParams(str(remote)), Task())
+                    machine.sidecar.link(LinkParams(str(remote), key), Task())
 
     def pick(self, index: int) -> Machine:
         self.now += 7_000

@@ -65,7 +65,7 @@ def test_I6_any_order_and_any_number_of_deliveries_end_the_same(seed: int) -> No
     with _folder() as root, pytest.MonkeyPatch.context() as patch:
         remote = bare_remote(root / "remote.git")
         writers = [from_schema(root / f"w{n}") for n in range(3)]
-        writers[0].sidecar.init(InitParams(str(remote)), Task())
+        writers[0].sidecar.init(InitParams(str(remote), encryption="none"), Task())
         for one in writers[1:]:
             one.sidecar.link(LinkParams(str(remote)), Task())
         for number in range(25):
@@ -110,7 +110,7 @@ def test_I3_a_deletion_that_nobody_edited_against_stays_whatever_comes_late(tmp_
     """A device that was away all the time brings the old session along: it does not come back."""
     remote = bare_remote(tmp_path / "remote.git")
     a, b, late = (from_schema(tmp_path / name) for name in ("a", "b", "late"))
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     for one in (b, late):
         one.sidecar.link(LinkParams(str(remote)), Task())
     db = a.connect()

@@ -60,7 +60,7 @@ def make_session(machine: Machine, session: str, turns: int = 1, at: int | None 
 @pytest.fixture
 def a(machine: Make, remote: Path) -> Machine:
     made = machine("a")
-    made.sidecar.init(InitParams(str(remote)), Task())
+    made.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     return made
 
 
@@ -547,7 +547,7 @@ def test_T41_paths_of_any_kind(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
     a, b = from_schema(root / "a"), from_schema(root / "b")
     make_session(a, "ses_1")
-    assert a.run("init", str(remote)).returncode == 0
+    assert a.run("init", str(remote), "--encryption", "none").returncode == 0
     assert a.run("sync").returncode == 0
     assert b.run("link", str(remote)).returncode == 0
     assert b.run("sync").returncode == 0
@@ -558,7 +558,7 @@ def test_T41_paths_of_any_kind(tmp_path: Path) -> None:
 def test_T41_a_clock_that_jumps_back_a_year_loses_nothing(tmp_path: Path, remote: Path) -> None:
     clock = [int(time.time() * 1000)]
     a, b = from_schema(tmp_path / "a", wall=lambda: clock[0]), from_schema(tmp_path / "b")
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     b.sidecar.link(LinkParams(str(remote)), Task())
     make_session(a, "ses_1")
     sync(a)
@@ -577,7 +577,7 @@ def test_T41_a_turn_from_the_future_waits_for_its_time(tmp_path: Path, remote: P
     ahead = int(time.time() * 1000) + 3_600_000
     clock = [int(time.time() * 1000)]
     a, b = from_schema(tmp_path / "a", wall=lambda: ahead + 60_000), from_schema(tmp_path / "b", wall=lambda: clock[0])
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     b.sidecar.link(LinkParams(str(remote)), Task())
     make_session(a, "ses_1")
     edit(a, lambda db: edits.add_turn(db, "ses_1", "future", ahead))

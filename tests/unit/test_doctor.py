@@ -37,7 +37,7 @@ def findings(machine: Machine, *, offline: bool = False) -> dict[str, Check]:
 @pytest.fixture
 def one(machine: Make, remote: Path) -> Machine:
     found = machine("a", "ada-1.18.33")
-    found.sidecar.init(InitParams(str(remote)), Task())
+    found.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     sync(found)
     return found
 

@@ -58,7 +58,7 @@ def pair(machine: Make, remote: Path) -> tuple[Machine, Machine]:
     """Two machines that show the same two sessions."""
     a, b = machine("a"), machine("b")
     edit(a, two_sessions)
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     sync(a)
     b.sidecar.link(LinkParams(str(remote)), Task())
     sync(b)
@@ -214,7 +214,7 @@ def test_nonsense_is_refused_with_the_way_out(pair: tuple[Machine, Machine]) -> 
 
 def test_the_first_apply_keeps_a_copy_of_the_database_as_it_was(machine: Make, remote: Path) -> None:
     a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     sync(a)
     before = b.content()
     b.sidecar.link(LinkParams(str(remote)), Task())

@@ -78,18 +78,24 @@ export interface TokenParams {
 /**
  * `remote`: a git URL or path; null makes an embedded bare repository under the state root.
  *
+ * `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
  * `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
  */
 export interface InitParams {
   remote?: string | null;
   github?: string | null;
   encryption?: string | null;
+  passphrase?: string | null;
+  keyStore?: string | null;
   deviceName?: string | null;
   moveTo?: string | null;
   acknowledgePrivate?: boolean;
   workDoneToken?: string | number | null;
 }
 
+/**
+ * `recovery_key`: shown this once; null when the vault is not encrypted.
+ */
 export interface InitResult {
   vaultId: string;
   deviceId: string;
@@ -98,11 +104,15 @@ export interface InitResult {
 }
 
 /**
+ * `key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
+ *
  * `new_device`: give up this device's identity and start again under a new one (after its state was copied).
  */
 export interface LinkParams {
   remote: string;
   key?: string | null;
+  passphrase?: string | null;
+  keyStore?: string | null;
   deviceName?: string | null;
   acknowledgePrivate?: boolean;
   newDevice?: boolean;
@@ -376,6 +386,41 @@ export interface RepairResult {
 }
 
 /**
+ * `confirm`: the user has been asked, and nobody looks over their shoulder.
+ */
+export interface ShowKeyParams {
+  confirm?: boolean;
+}
+
+export interface ShowKeyResult {
+  recoveryKey: string;
+}
+
+/**
+ * `passphrase`: the new key can be had by it, too; null: by the recovery key alone.
+ */
+export interface RotateKeyParams {
+  passphrase?: string | null;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * `recovery_key`: the new one. The other devices need it: `link` there again.
+ */
+export interface RotateKeyResult {
+  recoveryKey: string;
+  keyId: string;
+}
+
+/**
+ * `device`: an id as in `sync/status`. Rotates the key, so that it cannot read what is written from now on.
+ */
+export interface ForgetDeviceParams {
+  device: string;
+  workDoneToken?: string | number | null;
+}
+
+/**
  * `cwd`: an existing folder, the sidecar's own by default. `env`: the whole environment, the sidecar's own by default.
  *
  * `stdin`: base64. `timeout_ms`: after which the command and what it started is killed. `max_output_bytes`: per stream; what
@@ -560,6 +605,9 @@ export interface Requests {
   "sync/restore": { params: RestoreParams; result: RestoreResult };
   "sync/doctor": { params: DoctorParams; result: DoctorResult };
   "sync/repair": { params: RepairParams; result: RepairResult };
+  "sync/showKey": { params: ShowKeyParams; result: ShowKeyResult };
+  "sync/rotateKey": { params: RotateKeyParams; result: RotateKeyResult };
+  "sync/forgetDevice": { params: ForgetDeviceParams; result: RotateKeyResult };
   "shell/exec": { params: ExecParams; result: ExecResult };
   "shell/start": { params: StartParams; result: StartResult };
   "shell/write": { params: WriteParams; result: null };

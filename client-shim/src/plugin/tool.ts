@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { CycleResult, StatusResult } from "../generated/protocol.js";
 import type { SyncHost } from "./host.js";
@@ -14,18 +15,20 @@ const DESCRIPTIONS: Record<Action, string> = {
   preview: "Show what a sync would do; change nothing",
   verify: "Compare the whole database with what was recorded",
   init: "Make a vault in an empty git repository: /sync-init URL",
-  link: "Join the vault of another machine: /sync-link URL",
+  link: "Join the vault of another machine: /sync-link URL KEYFILE",
 };
 
 const args = {
   action: z.enum(ACTIONS).describe("what to do"),
   remote: z.string().optional().describe("git URL or folder; for init and link"),
+  keyFile: z.string().optional().describe("for link: path of a file that holds the vault's recovery key; never ask for the key itself"),
   acknowledgePrivate: z.boolean().optional().describe("true only when the user said that strangers cannot read the remote"),
 };
 
 interface Arguments {
   action: Action;
   remote?: string | undefined;
+  keyFile?: string | undefined;
   acknowledgePrivate?: boolean | undefined;
 }
 
@@ -47,13 +50,13 @@ export function syncTool(host: SyncHost): unknown {
 /** The commands `/sync-…`: each asks the model to call the tool and repeat its answer. */
 export function syncCommands(): Record<string, CommandConfig> {
   const command = (action: Action): [string, CommandConfig] => {
-    const target = action === "init" || action === "link" ? ' and remote "$ARGUMENTS"' : "";
+    const target = action === "init" ? ' and remote "$ARGUMENTS"' : action === "link" ? ', the first word of "$ARGUMENTS" as remote and the second, if there is one, as keyFile' : "";
     return [`sync-${action}`, { template: `Call the tool opencode_sync with action "${action}"${target}, then repeat its answer word for word.`, description: DESCRIPTIONS[action] }];
   };
   return Object.fromEntries(ACTIONS.map(command));
 }
 
-async function answer(host: SyncHost, { action, remote, acknowledgePrivate }: Arguments, signal: AbortSignal | undefined): Promise<string> {
+async function answer(host: SyncHost, { action, remote, keyFile, acknowledgePrivate }: Arguments, signal: AbortSignal | undefined): Promise<string> {
   const { sidecar } = host;
   const options = signal === undefined ? {} : { signal };
   switch (action) {
@@ -75,9 +78,15 @@ async function answer(host: SyncHost, { action, remote, acknowledgePrivate }: Ar
     case "link": {
       const params = { ...(remote ? { remote } : {}), acknowledgePrivate: acknowledgePrivate ?? false };
       if (action === "link" && !remote) return "❌ Which remote? /sync-link URL";
-      const made = action === "init" ? await sidecar.call("sync/init", params, options) : await sidecar.call("sync/link", { ...params, remote: remote as string }, options);
+      // What a tool answers goes to the model's provider: the key is never in it, nor in what the model passes on.
+      const key = keyFile === undefined ? undefined : (await readFile(keyFile, "utf8")).trim();
+      const made =
+        action === "init"
+          ? await sidecar.call("sync/init", params, options)
+          : await sidecar.call("sync/link", { ...params, remote: remote as string, ...(key === undefined ? {} : { key }) }, options);
       host.resume();
-      return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; syncing begins.`;
+      const hint = action === "init" ? " Run `opencode-sidecar show-key` in a terminal and write the recovery key down: the other machine needs it, and without it nobody can read the vault." : "";
+      return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; syncing begins.${hint}`;
     }
   }
 }

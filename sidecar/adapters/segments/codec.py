@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 
 from sidecar.adapters.segments.values import unpack
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import TABLES, Group, Mention, Record, Version
+
+if TYPE_CHECKING:
+    from sidecar.adapters.crypto.sealing import Sealed, Sealer
 
 MAGIC = b"OCSG"
 VERSION = 1
@@ -22,6 +25,8 @@ MAX_SEGMENT_BYTES = 64 << 20
 MAX_FRAME_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 8 << 20
 CHECKSUM_BYTES = 32
+SEALED_PREFIX_BYTES = 24
+"""Key id and salt, behind the head of a sealed segment."""
 
 
 def corrupt(name: str, why: str) -> SidecarError:
@@ -35,10 +40,14 @@ def corrupt(name: str, why: str) -> SidecarError:
 
 
 class SegmentReader:
-    """One segment, verified on opening. Frames are decoded when asked for."""
+    """One segment, verified on opening. Frames are decoded when asked for.
 
-    def __init__(self, data: bytes, name: str, *, device: str, sequence: int) -> None:
+    `sealer`: the vault is encrypted; what is not sealed with its keys, for this place, is refused. `previous`: see the writer.
+    """
+
+    def __init__(self, data: bytes, name: str, *, device: str, sequence: int, sealer: Sealer | None = None) -> None:
         self._data, self.name, self.device, self.sequence = data, name, device, sequence
+        self.previous: str | None = None
         if len(data) < HEAD.size + CHECKSUM_BYTES:
             raise corrupt(name, "it is too short")
         magic, version, flags, _, length = HEAD.unpack_from(data)
@@ -51,19 +60,32 @@ class SegmentReader:
                 detail=name,
                 remedy="Update opencode-sidecar on this machine.",
             )
-        if flags & FLAG_ENCRYPTED:
+        if flags & FLAG_ENCRYPTED and sealer is None:
             raise SidecarError("wrongKey", "A segment is encrypted and this vault has no key here.", detail=name, remedy="Link again with the recovery key.")
+        if sealer is not None and not flags & FLAG_ENCRYPTED:
+            raise corrupt(name, "it is not encrypted although the vault is")
         body = memoryview(data)[:-CHECKSUM_BYTES]
         if hashlib.sha256(body).digest() != data[-CHECKSUM_BYTES:]:
             raise corrupt(name, "its checksum does not match")
-        self._frames = self._directory(length)
+        self._sealed: Sealed | None = None
+        start = HEAD.size
+        if sealer is not None:
+            start += SEALED_PREFIX_BYTES
+            self._sealed = sealer.known(data[HEAD.size : start], "segment", device, sequence)
+        self._frames = self._directory(start, length)
 
-    def _directory(self, length: int) -> list[tuple[int, int, int, list[list[Any]]]]:
-        end = HEAD.size + length
+    def _open(self, piece: int, start: int, end: int) -> bytes:
+        data = self._data[start:end]
+        return data if self._sealed is None else self._sealed.open(piece, data)
+
+    def _directory(self, start: int, length: int) -> list[tuple[int, int, int, list[list[Any]]]]:
+        end = start + length
         if length > MAX_DIRECTORY_BYTES or end > len(self._data) - CHECKSUM_BYTES:
             raise corrupt(self.name, "its directory does not fit")
         try:
-            directory = unpack(zstandard.ZstdDecompressor().decompress(self._data[HEAD.size : end], max_output_size=MAX_DIRECTORY_BYTES))
+            directory = unpack(zstandard.ZstdDecompressor().decompress(self._open(0, start, end), max_output_size=MAX_DIRECTORY_BYTES))
+            previous = directory.get("previous")
+            self.previous = previous if isinstance(previous, str) else None
             if directory["device"] != self.device or directory["sequence"] != self.sequence:
                 raise corrupt(self.name, "it belongs to another place in the log")
             frames = []
@@ -101,7 +123,7 @@ class SegmentReader:
         for index, (offset, size, raw_size, groups) in enumerate(self._frames):
             if not any(session_id in last for session_id, *_ in groups):
                 continue
-            for record in self._records(offset, size, raw_size):
+            for record in self._records(index, offset, size, raw_size):
                 if record.session_id not in last:
                     continue
                 group = open_groups.get(record.session_id)
@@ -111,11 +133,11 @@ class SegmentReader:
             for session_id in [session_id for session_id in open_groups if session_id in wanted.get(index, ())]:
                 yield open_groups.pop(session_id)
 
-    def _records(self, offset: int, size: int, raw_size: int) -> Iterator[Record]:
+    def _records(self, index: int, offset: int, size: int, raw_size: int) -> Iterator[Record]:
         if raw_size > MAX_FRAME_BYTES:
             raise corrupt(self.name, "a frame is too large")
         try:
-            raw = zstandard.ZstdDecompressor().decompress(self._data[offset : offset + size], max_output_size=raw_size)
+            raw = zstandard.ZstdDecompressor().decompress(self._open(index + 1, offset, offset + size), max_output_size=raw_size)
             for session_id, rows in unpack(raw):
                 for table, key, time, counter, seen, columns in rows:
                     if table >= len(TABLES):

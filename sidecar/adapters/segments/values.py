@@ -20,17 +20,16 @@ _REF_HEAD = struct.Struct(">BQ")
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:
-    """A large value's place: its SHA-256 (32 bytes), length in bytes, and whether it is text."""
+    """A large value's SHA-256 (32 bytes), length in bytes, and whether it is text."""
 
     sha256: bytes
     size: int
     is_text: bool
 
-    @property
-    def chunks(self) -> list[str]:
-        """Paths below the branch's root, in order."""
+    def chunks(self, name: str | None = None) -> list[str]:
+        """Paths below the branch's root, in order. `name`: what it is called in a sealed vault."""
         count = max(1, -(-self.size // CHUNK_BYTES))
-        name = self.sha256.hex()
+        name = name or self.sha256.hex()
         return [f"blob/{name}"] if count == 1 else [f"blob/{name}.{index:04d}" for index in range(count)]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from sidecar.adapters.segments.codec import HEAD, MAGIC, VERSION
+from sidecar.adapters.segments.codec import FLAG_ENCRYPTED, HEAD, MAGIC, VERSION
 from sidecar.adapters.segments.values import CHUNK_BYTES, LARGE_VALUE_BYTES, BlobRef, pack
 from sidecar.domain.records import STANDARD_COLUMNS, TABLES, TODO, Mention, Record, VersionVector
+
+if TYPE_CHECKING:
+    from sidecar.adapters.crypto.sealing import Sealed, Sealer
 
 FRAME_BYTES = 4 << 20
 """Raw bytes after which a frame is closed: what a reader holds at once."""
@@ -37,10 +40,15 @@ class Segment:
 
 
 class SegmentWriter:
-    """Collects records; `full` says when to finish. One instance per segment."""
+    """Collects records; `full` says when to finish. One instance per segment.
 
-    def __init__(self, device: str, sequence: int) -> None:
-        self.device, self.sequence = device, sequence
+    `previous`: the mark of the segment before this one: a chain of which the head names the end.
+    """
+
+    def __init__(self, device: str, sequence: int, *, sealer: Sealer | None = None, previous: str | None = None) -> None:
+        self.device, self.sequence, self._sealer, self._previous = device, sequence, sealer, previous
+        self._sealed = sealer.new("segment", device, sequence) if sealer is not None else None
+        self._closed = 0
         self.records = 0
         self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True)
         self._frames: list[tuple[bytes, int, list[list[Any]]]] = []
@@ -82,9 +90,12 @@ class SegmentWriter:
         if len(data) <= LARGE_VALUE_BYTES:
             return value
         reference = BlobRef(hashlib.sha256(data).digest(), len(data), isinstance(value, str))
-        for index, path in enumerate(reference.chunks):
+        name = self._sealer.names_of(reference.sha256)[0] if self._sealer is not None else None
+        for index, path in enumerate(reference.chunks(name)):
             if path not in self._blobs:
                 chunk = self._compressor.compress(data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])
+                if self._sealer is not None:
+                    chunk = self._sealer.seal_whole(chunk, "blob", self.device, name, index)
                 self._blobs[path] = chunk
                 self._stored += len(chunk)
         return reference
@@ -98,7 +109,8 @@ class SegmentWriter:
             raw += b"".join(rows)
         mentions = [[session_id, puts, self._contexts.get(session_id)] for session_id, puts in self._puts.items()]
         self._collect()
-        self._pending = (_compressing.submit(_compress, raw), len(raw), mentions)
+        self._closed += 1
+        self._pending = (_compressing.submit(_compress, raw, self._sealed, self._closed), len(raw), mentions)
         self._groups, self._puts, self._contexts, self._raw = [], {}, {}, 0
 
     def _collect(self) -> None:
@@ -117,11 +129,15 @@ class SegmentWriter:
                 {
                     "device": self.device,
                     "sequence": self.sequence,
+                    "previous": self._previous,
                     "frames": [[len(frame), raw_size, groups] for frame, raw_size, groups in self._frames],
                 }
             )
         )
-        body = b"".join([HEAD.pack(MAGIC, VERSION, 0, 0, len(directory)), directory, *(frame for frame, *_ in self._frames)])
+        flags, prefix = 0, b""
+        if self._sealed is not None:
+            flags, prefix, directory = FLAG_ENCRYPTED, self._sealed.prefix, self._sealed.seal(0, directory)
+        body = b"".join([HEAD.pack(MAGIC, VERSION, flags, 0, len(directory)), prefix, directory, *(frame for frame, *_ in self._frames)])
         data = body + hashlib.sha256(body).digest()
         digest = hashlib.sha256(data).hexdigest()
         sessions: dict[str, Mention] = {}
@@ -133,8 +149,9 @@ class SegmentWriter:
         return Segment(self.sequence, path, data, digest, sessions, self._blobs)
 
 
-def _compress(raw: bytearray) -> bytes:
-    return zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True).compress(raw)
+def _compress(raw: bytearray, sealed: Sealed | None, piece: int) -> bytes:
+    frame = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True).compress(raw)
+    return frame if sealed is None else sealed.seal(piece, frame)
 
 
 def _array_head(length: int) -> bytes:

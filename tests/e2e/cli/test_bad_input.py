@@ -26,7 +26,7 @@ Make = Callable[..., Machine]
 @pytest.fixture
 def a(machine: Make, remote: Path) -> Machine:
     made = machine("a", "ada-1.18.33")
-    made.cli("init", str(remote))
+    made.cli("init", str(remote), "--encryption", "none")
     return made
 
 
@@ -62,7 +62,7 @@ def test_not_a_git_url(machine: Make, url: str) -> None:
 
 
 def test_T12_a_network_remote_needs_someone_to_say_that_it_is_private(machine: Make) -> None:  # noqa: N802
-    error = fails(machine("a", "ada-1.18.33"), "remoteNotPrivate", "init", "https://user:hunter2@example.invalid/x.git")
+    error = fails(machine("a", "ada-1.18.33"), "remoteNotPrivate", "init", "https://user:hunter2@example.invalid/x.git", "--encryption", "none")
     assert "hunter2" not in json.dumps(error), "a password in an error"
 
 
@@ -350,7 +350,7 @@ def test_disk_full(machine: Make, remote: Path, tmp_path: Path) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(small)], capture_output=True, check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        a.cli("init", str(remote))
+        a.cli("init", str(remote), "--encryption", "none")
         error = a.cli("sync", expect=(1,))["error"]
         assert error["kind"] == "diskFull", error
         subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)

@@ -27,7 +27,7 @@ def test_the_main_job(machine: Make, remote: Path) -> None:
     first = a.cli("sync")
     assert first["published"]["sessions"] == 25
     assert first.keys() >= {"cycleId", "upToDate", "published", "applied", "config"} | COUNTS
-    linked = b.cli("link", str(remote))
+    linked = b.cli("link", str(remote), "--key", made["recoveryKey"])
     assert linked["vaultId"] == made["vaultId"]
     assert linked["deviceId"] != made["deviceId"]
     assert linked["preview"]["applied"]["sessions"] == 25
@@ -54,7 +54,7 @@ def test_every_schema_version_travels(machine: Make, remote: Path, version: str)
         connection = b.connect()
         connection.execute(f"DELETE FROM {table}")
         connection.close()
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     a.cli("sync")
     b.cli("link", str(remote))
     b.cli("sync")
@@ -64,7 +64,7 @@ def test_every_schema_version_travels(machine: Make, remote: Path, version: str)
 
 def test_pull_and_push_are_the_halves(machine: Make, remote: Path) -> None:
     a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     pushed = a.cli("push")
     assert pushed["published"]["sessions"] == 25
     b.cli("link", str(remote))
@@ -77,7 +77,7 @@ def test_pull_and_push_are_the_halves(machine: Make, remote: Path) -> None:
 
 def test_preview_changes_nothing_and_says_what_would_happen(machine: Make, remote: Path) -> None:
     a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     plan = a.cli("preview")
     assert plan["published"]["sessions"] == len(plan["sessions"]) == 25
     assert {change["change"] for change in plan["sessions"]} == {"out"}
@@ -96,7 +96,7 @@ def test_an_embedded_vault_can_move_to_a_real_remote(machine: Make, remote: Path
     assert a.cli("sync")["published"]["sessions"] == 25
     moved = a.cli("init", "--move-to", str(remote))
     assert moved["vaultId"] == made["vaultId"]
-    assert b.cli("link", str(remote))["vaultId"] == made["vaultId"]
+    assert b.cli("link", str(remote), "--key", made["recoveryKey"])["vaultId"] == made["vaultId"]
     assert b.cli("sync")["applied"]["sessions"] == 25
 
 
@@ -132,7 +132,7 @@ def test_version_and_help(machine: Make) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_is_status_130_and_harmless(machine: Make, remote: Path, number: signal.Signals) -> None:
     a = machine("a", "ada-1.18.33")
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     connection = a.connect()
     edits.new_session(connection, "ses_busy", int(time.time() * 1000))
     edits.add_turn(connection, "ses_busy", "busy", int(time.time() * 1000) - 10)
@@ -153,7 +153,7 @@ def test_files_of_ours_are_private(machine: Make, remote: Path) -> None:
     if os.name != "posix":
         pytest.skip("POSIX permissions")
     a = machine("a", "ada-1.18.33")
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     a.cli("sync")
     assert a.own_state.stat().st_mode & 0o077 == 0
     for name in ("device.json", "shadow.db"):

@@ -24,7 +24,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and termina
 @pytest.fixture
 def a(machine: Make, remote: Path) -> Machine:
     made = machine("a", "ada-1.18.33")
-    made.cli("init", str(remote))
+    made.cli("init", str(remote), "--encryption", "none")
     return made
 
 
@@ -208,7 +208,7 @@ def test_a_signal_that_the_parent_ignores_stays_ignored(a: Machine) -> None:
 @pytest.mark.slow
 def test_T41_interruption_at_any_moment_loses_nothing(machine: Make, remote: Path) -> None:  # noqa: N802
     a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     statuses = set()
     for step, (who, delay) in enumerate((who, 0.1 + 0.05 * n) for n in range(8) for who in (a, b)):
         if step == 1:

@@ -15,7 +15,7 @@ Make = Callable[..., Machine]
 def _deleted_elsewhere(machine: Make, remote: Path) -> tuple[Machine, Machine, str]:
     """Two machines; a session that was deleted on the first is gone on the second, too. Its id."""
     a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     a.cli("sync")
     b.cli("link", str(remote))
     b.cli("sync")
@@ -53,7 +53,7 @@ def test_a_session_deleted_by_mistake_comes_back_with_two_commands(machine: Make
 def test_bad_input_is_one_line_with_a_remedy(machine: Make, remote: Path, tmp_path: Path) -> None:
     a = machine("a", "ada-1.18.33")
     assert a.cli("history", expect=(1,))["error"]["kind"] == "notConfigured"
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     assert a.cli("history")["cycles"] == []
     for arguments in (("restore", "none"), ("history", "--limit", "0"), ("repair", "--salvage", str(tmp_path / "no/such/folder.db"))):
         error = a.cli(*arguments, expect=(1,))["error"]
@@ -65,7 +65,7 @@ def test_bad_input_is_one_line_with_a_remedy(machine: Make, remote: Path, tmp_pa
 def test_doctor_says_everything_in_its_exit_status(machine: Make, remote: Path) -> None:
     a = machine("a", "ada-1.18.33")
     assert not a.cli("doctor", expect=(1,))["ok"]
-    a.cli("init", str(remote))
+    a.cli("init", str(remote), "--encryption", "none")
     a.cli("sync")
     result = a.cli("doctor")
     assert result["ok"]

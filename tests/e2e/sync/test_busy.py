@@ -16,7 +16,7 @@ Make = Callable[..., Machine]
 
 def test_nothing_comes_into_a_turn_that_is_being_written(machine: Make, remote: Path) -> None:
     a, b = machine("a"), machine("b")
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     b.sidecar.link(LinkParams(str(remote)), Task())
     at = int(time.time() * 1000) - 60_000
     db = a.connect()
@@ -47,7 +47,7 @@ def test_nothing_comes_into_a_turn_that_is_being_written(machine: Make, remote: 
 
 def test_many_cycles_do_not_leave_many_packs(machine: Make, remote: Path) -> None:
     a = machine("a")
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     db = a.connect()
     at = int(time.time() * 1000) - 600_000
     edits.new_session(db, "ses_1", at)

@@ -49,7 +49,7 @@ NONSENSE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
 @pytest.mark.parametrize("case", NONSENSE)
 def test_nonsense_of_one_device_touches_nothing_else(machine: Make, remote: Path, case: str) -> None:
     a, b = machine("a"), machine("b")
-    a.sidecar.init(InitParams(str(remote)), Task())
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
     b.sidecar.link(LinkParams(str(remote)), Task())
     db = a.connect()
     at = int(time.time() * 1000) - 60_000

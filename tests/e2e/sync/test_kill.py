@@ -90,8 +90,7 @@ def _kill_a_server(machine: Machine, after: float) -> bool:
 def test_killed_at_any_moment_nothing_is_lost_or_damaged(machine: Make, remote: Path) -> None:
     chance = random.Random(int(os.environ.get("SIDECAR_SEED", "1")))
     a, b = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33")
-    a.cli("init", str(remote))
-    b.cli("link", str(remote))
+    b.cli("link", str(remote), "--key", a.cli("init", str(remote))["recoveryKey"])
     hosts = [_Host(one) for one in (a, b)]
     for host in hosts:
         host.start()

@@ -12,7 +12,7 @@ Make = Callable[..., Machine]
 
 def test_status_names_versions_and_what_stays_here(machine: Make, remote: Path) -> None:
     a, b = machine("a", "ada-1.18.33"), machine("b", "cyd-1.17.11")
-    a.cli("init", str(remote), "--device-name", "desk")
+    a.cli("init", str(remote), "--encryption", "none", "--device-name", "desk")
     a.cli("sync")
     b.cli("link", str(remote), "--device-name", "lap")
     b.cli("sync")

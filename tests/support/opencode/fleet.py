@@ -31,8 +31,10 @@ class Fleet:
             for name, version in self.versions.items():
                 self._add(name, opencode(version))
             remote = bare_remote(self.root / "vault.git")
-            for index, machine in enumerate(self.machines):
-                machine.sidecar("link" if index else "init", str(remote), "--device-name", machine.root.name)
+            key: list[str] = []
+            for machine in self.machines:
+                made = machine.sidecar("link" if key else "init", str(remote), "--device-name", machine.root.name, *key)
+                key = key or ["--key", made["recoveryKey"]]
         except BaseException:
             self._stack.close()
             raise
