@@ -77,7 +77,8 @@ class SessionChange:
 
 @frozen
 class Attention:
-    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard."""
+    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard,
+    conflict (a setting that was changed here and elsewhere), config (a file that does not travel)."""
 
     session_id: str
     reason: str
@@ -112,7 +113,11 @@ class CycleParams:
 
 @frozen
 class CycleResult:
-    """What one cycle did. Counts of what waits are totals after the cycle; `warnings` are one-line texts for people."""
+    """What one cycle did. Counts of what waits are totals after the cycle; `warnings` are one-line texts for people.
+
+    `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
+    empty while configuration is not synced.
+    """
 
     cycle_id: str
     up_to_date: bool
@@ -131,6 +136,19 @@ class CycleResult:
 
 
 @frozen
+class FileChange:
+    """A file of the configuration. `change`: in, out, both, deleteIn, deleteOut, conflict. `diff`: what would change here, secrets left out.
+
+    `executable`: opencode could run something that it does not run now (plugins, commands, tools, skills, MCP servers).
+    """
+
+    path: str
+    change: str
+    executable: bool = False
+    diff: str = ""
+
+
+@frozen
 class PreviewResult:
     """What a cycle would do now; nothing is changed."""
 
@@ -146,6 +164,7 @@ class PreviewResult:
     guarded: int = 0
     config: dict[str, int] = Factory(dict)
     sessions: list[SessionChange] = Factory(list)
+    files: list[FileChange] = Factory(list)
     warnings: list[str] = Factory(list)
 
 
@@ -195,6 +214,7 @@ class StatusResult:
     last_error: LastError | None = None
     vault_bytes: int = 0
     database_bytes: int = 0
+    config: dict[str, int] = Factory(dict)
     running: bool = False
 
 

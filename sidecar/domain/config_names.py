@@ -11,6 +11,10 @@ _RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0
 _BAD = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 
 
+class Refused(Exception):
+    """A file that is not read or not written, and why; the rest goes on."""
+
+
 def problem_with_name(path: str) -> str | None:
     """Why a path in the vault cannot be a file on every system, or None."""
     parts = path.split("/")

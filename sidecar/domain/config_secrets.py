@@ -17,7 +17,19 @@ _NAME = re.compile(
 )
 _NOT_A_SECRET = re.compile(r"(?:url|uri|endpoint|path|file|name|header|env|type|method|scheme|count|limit|budget|id)s?$", re.IGNORECASE)
 _PLAIN_HEADERS = frozenset(
-    {"accept", "accept-language", "accept-encoding", "content-type", "user-agent", "origin", "referer", "http-referer", "x-title", "anthropic-version", "anthropic-beta"}
+    {
+        "accept",
+        "accept-language",
+        "accept-encoding",
+        "content-type",
+        "user-agent",
+        "origin",
+        "referer",
+        "http-referer",
+        "x-title",
+        "anthropic-version",
+        "anthropic-beta",
+    }
 )
 _SCHEME = re.compile(r"^(?:Bearer|Basic|Token|ApiKey|Digest)\s+(?=\S)", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^\s/@?#]+)@")

@@ -158,6 +158,18 @@ export interface SessionChange {
 }
 
 /**
+ * A file of the configuration. `change`: in, out, both, deleteIn, deleteOut, conflict. `diff`: what would change here, secrets left out.
+ *
+ * `executable`: opencode could run something that it does not run now (plugins, commands, tools, skills, MCP servers).
+ */
+export interface FileChange {
+  path: string;
+  change: string;
+  executable: boolean;
+  diff: string;
+}
+
+/**
  * What a cycle would do now; nothing is changed.
  */
 export interface PreviewResult {
@@ -173,6 +185,7 @@ export interface PreviewResult {
   guarded: number;
   config: Record<string, number>;
   sessions: Array<SessionChange>;
+  files: Array<FileChange>;
   warnings: Array<string>;
 }
 
@@ -194,6 +207,9 @@ export interface CycleParams {
 
 /**
  * What one cycle did. Counts of what waits are totals after the cycle; `warnings` are one-line texts for people.
+ *
+ * `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
+ * empty while configuration is not synced.
  */
 export interface CycleResult {
   cycleId: string;
@@ -217,7 +233,8 @@ export interface StatusParams {
 }
 
 /**
- * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard.
+ * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard,
+ * conflict (a setting that was changed here and elsewhere), config (a file that does not travel).
  */
 export interface Attention {
   sessionId: string;
@@ -257,6 +274,7 @@ export interface StatusResult {
   lastError: LastError | null;
   vaultBytes: number;
   databaseBytes: number;
+  config: Record<string, number>;
   running: boolean;
 }
 
@@ -418,6 +436,56 @@ export interface RotateKeyResult {
 export interface ForgetDeviceParams {
   device: string;
   workDoneToken?: string | number | null;
+}
+
+/**
+ * `path`: a conflict's id, or a file, for all conflicts in it; null lists them. `choice`: mine, theirs, both or text.
+ *
+ * `text`: with choice text: what it shall be; JSON for a member.
+ */
+export interface ResolveParams {
+  path?: string | null;
+  choice?: string | null;
+  text?: string | null;
+}
+
+/**
+ * Changed here and elsewhere in different ways. `id`: what `sync/resolve` takes as `path`. `key`: the member; empty: the whole file.
+ *
+ * `mine`, `theirs`: the values as JSON, shortened; null: removed there; "": not shown.
+ */
+export interface ConfigConflict {
+  id: string;
+  path: string;
+  key: Array<string>;
+  mine: string | null;
+  theirs: string | null;
+}
+
+/**
+ * `conflicts`: those that are left. `settled`: ids; the next cycle takes the result to the other machines.
+ */
+export interface ResolveResult {
+  conflicts: Array<ConfigConflict>;
+  settled: Array<string>;
+}
+
+/**
+ * Our settings as they apply. `path`: their file. `source`: the file they came from, when that is opencode-synced's; else the same.
+ */
+export interface ConfigResult {
+  path: string;
+  source: string;
+  settings: Record<string, boolean>;
+  lists: Record<string, Array<string>>;
+  problems: Array<string>;
+}
+
+/**
+ * `values`: setting -> true, false or a list of texts; null: its default.
+ */
+export interface ConfigSetParams {
+  values: Record<string, unknown>;
 }
 
 /**
@@ -608,6 +676,9 @@ export interface Requests {
   "sync/showKey": { params: ShowKeyParams; result: ShowKeyResult };
   "sync/rotateKey": { params: RotateKeyParams; result: RotateKeyResult };
   "sync/forgetDevice": { params: ForgetDeviceParams; result: RotateKeyResult };
+  "sync/resolve": { params: ResolveParams; result: ResolveResult };
+  "config/get": { params: NoParams; result: ConfigResult };
+  "config/set": { params: ConfigSetParams; result: ConfigResult };
   "shell/exec": { params: ExecParams; result: ExecResult };
   "shell/start": { params: StartParams; result: StartResult };
   "shell/write": { params: WriteParams; result: null };
@@ -628,7 +699,7 @@ export interface Notifications {
   "sync/didApply": { params: DidApply };
 }
 
-export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "shell/which", "shell/env"]);
+export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "config/get", "shell/which", "shell/env"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,

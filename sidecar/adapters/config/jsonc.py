@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -368,3 +368,11 @@ def _inner_indent(document: Document, tree: Tree) -> bytes:
     if tree.items and b"\n" in document.text[tree.start : tree.items[0].start]:
         return _indent_at(document, tree.items[0].start)
     return _indent_at(document, tree.start) + _unit(document)
+
+
+def without_comments(text: bytes, unwanted: Callable[[str], bool]) -> bytes:
+    """The text with the comments that are not wanted blanked out."""
+    for start, end in parse(text).comments:
+        if unwanted(text[start:end].decode("utf-8", "replace")):
+            text = text[:start] + bytes(byte if byte in b"\r\n" else 32 for byte in text[start:end]) + text[end:]
+    return text

@@ -224,8 +224,8 @@ class VaultRepo:
         """A file of a commit; None when there is none. Raises segmentCorrupt."""
         return self._objects.read(f"{_sha(commit)}:{path}", limit=limit)
 
-    def commit(self, ref: str, parent: str | None, files: Mapping[str, bytes | Path], message: str, at: int) -> str:
-        """Add these files on top of `parent` (None: no history) and move `ref` there. One process; durable on return.
+    def commit(self, ref: str, parent: str | None, files: Mapping[str, bytes | Path | None], message: str, at: int) -> str:
+        """Add these files (None: remove) on top of `parent` (None: no history) and move `ref` there. One process; durable on return.
 
         Raises conflict when `ref` is somewhere else than at `parent`.
         """
