@@ -20,6 +20,8 @@ Path = tuple[str, ...]
 MAX_BYTES = 4 << 20
 MAX_DEPTH = 100
 _TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+"|//[^\n]*|/\*.*?\*/|[^\s"/]|["/]', re.DOTALL)
+_EXPONENT = re.compile(rb'"(?:[^"\\]|\\.)*+"|[0-9][eE]\+')
+"""tree-sitter's grammar lacks the plus sign of an exponent."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -96,8 +98,10 @@ def parse(text: bytes) -> Document:
         raise SyntaxProblem("nested too deeply", 1, 1) from None
     except ValueError as error:
         raise SyntaxProblem(str(error), 1, 1) from None
-    node = next(child for child in _parser().parse(plain).root_node.named_children if child.type != "comment")
-    return Document(text, value, _tree(node), comments, commas)
+    parsed = _parser().parse(_EXPONENT.sub(lambda found: found[0] if found[0][:1] == b'"' else found[0][:2] + b"0", plain)).root_node
+    if parsed.has_error or parsed.named_child_count != 1:
+        raise SyntaxProblem("this spelling is not understood", 1, 1)
+    return Document(text, value, _tree(parsed.named_children[0]), comments, commas)
 
 
 def _refuse(name: str) -> Any:
