@@ -109,7 +109,7 @@ class ConfigSync:
         for attempt in range(ATTEMPTS):
             vault = ConfigVault(self.ws, heads)
             local = self._scan()
-            if local.stamp == self.state.get("stamp") and heads.get(vault.branch) == self.state.get("commit"):
+            if local.stamp == self.state.get("stamp") and not allow_deletions and heads.get(vault.branch) == self.state.get("commit"):
                 return ConfigOutcome(self._counts())
             remote = self._fetch(vault, heads)
             plan = self.plan(vault, local, remote, allow_deletions=allow_deletions)
@@ -285,7 +285,7 @@ class ConfigSync:
                 outcome.warnings.append(f"{file.path}: {error}.")
 
     def _remember(self, plan: ConfigPlan, remote: RemoteConfig, *, publish: bool, fetch: bool) -> None:
-        store, whole = self.parts.store, True
+        store, whole = self.parts.store, not plan.guarded
         for file in plan.files:
             merge, entry = file.merge, self.entries.setdefault(file.path, {})
             waiting = merge.problem is not None or (file.goes_out and not publish) or (file.comes_in and not fetch)

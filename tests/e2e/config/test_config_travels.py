@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from protocol.sync import CycleParams
+from protocol.sync import CycleParams, InitParams, LinkParams
 from sidecar.domain.task import Task
 from tests.support.machines import Machine
 
@@ -57,13 +57,18 @@ def sync(*machines: Machine) -> Any:
     return result
 
 
-@pytest.fixture(params=["none", "aes-256-gcm"])
-def pair(request: pytest.FixtureRequest, machine: Make, remote: Path) -> tuple[Machine, Machine]:
+@pytest.fixture
+def encryption() -> str:
+    return "aes-256-gcm"
+
+
+@pytest.fixture
+def pair(encryption: str, machine: Make, remote: Path) -> tuple[Machine, Machine]:
     a, b = machine("a"), machine("b")
     turn_on(a)
     turn_on(b)
-    key = a.cli("init", str(remote), "--encryption", request.param)["recoveryKey"]
-    b.cli("link", str(remote), *(["--key", key] if key else []))
+    key = a.sidecar.init(InitParams(str(remote), encryption=encryption), Task()).recovery_key
+    b.sidecar.link(LinkParams(str(remote), key=key), Task())
     return a, b
 
 
@@ -74,6 +79,7 @@ def everything_in(remote: Path) -> bytes:
     return done.stdout + subprocess.run(["git", "-C", str(remote), "cat-file", "--batch"], env=env, input=names, capture_output=True, check=True).stdout
 
 
+@pytest.mark.parametrize("encryption", ["none", "aes-256-gcm"])
 def test_the_whole_set_up_travels_with_its_comments(pair: tuple[Machine, Machine], remote: Path) -> None:
     a, b = pair
     put(a, "opencode.jsonc", CONFIG)
@@ -179,6 +185,7 @@ def test_overrides_stay_on_their_machine(pair: tuple[Machine, Machine]) -> None:
     assert "username" not in json.loads(get(a, "opencode.json"))
 
 
+@pytest.mark.parametrize("encryption", ["none", "aes-256-gcm"])
 def test_a_secret_keeps_working_where_it_is_and_has_one_name(pair: tuple[Machine, Machine], remote: Path) -> None:
     a, b = pair
     put(a, "opencode.json", json.dumps({"mcp": {"n": {"type": "remote", "url": "https://n.invalid", "headers": {"API_KEY": "first-secret-value"}}}}))
