@@ -11,6 +11,7 @@ class InitParams:
 
     `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
     `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
+    `adopt`: the remote may be one of opencode-synced, whose files then belong to the vault.
     """
 
     remote: str | None = None
@@ -20,6 +21,7 @@ class InitParams:
     key_store: str | None = None
     device_name: str | None = None
     move_to: str | None = None
+    adopt: bool = False
     acknowledge_private: bool = False
     work_done_token: str | int | None = None
 

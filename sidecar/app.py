@@ -85,7 +85,7 @@ class Sidecar(ConfigUseCases, TrustUseCases, KeyUseCases):
             remote = self._embedded_remote() if params.remote is None else self._check(params.remote, acknowledged=acknowledged)
             sealed = None if ring is None else lambda vault, created: manifest_of(ring, vault, created, params.passphrase)
             with self._repo(remote) as repo:
-                vault_id = setup.make_vault(repo, task, sealed)
+                vault_id = setup.make_vault(repo, task, sealed, adopt=params.adopt)
             identity = setup.new_identity(vault_id, remote, params.device_name, embedded=embedded, encryption=encryption, key_store=store)
             if ring is not None:
                 self._store(identity, ring)

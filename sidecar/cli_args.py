@@ -42,6 +42,7 @@ def _setup_commands(commands: Any, common: _Parser) -> None:
     init.add_argument("--github", metavar="NAME", help="create a private repository on GitHub (not in this version)")
     init.add_argument("--encryption", metavar="KIND", help="aes-256-gcm (the default), or none")
     init.add_argument("--move-to", metavar="URL", help="keep the vault, change its remote")
+    init.add_argument("--adopt", action="store_true", help="the remote is one of opencode-synced: take it over, with all that is in it")
     link = commands.add_parser("link", parents=[common], help="join the vault of another machine")
     link.add_argument("remote", metavar="REMOTE", help="the address that the other machine uses")
     key = link.add_mutually_exclusive_group()

@@ -118,19 +118,27 @@ def settings_from(value: Mapping[str, Any]) -> tuple[ConfigSettings, list[str]]:
     return ConfigSettings(switches, *(lists.get(name, ()) for name in LISTS)), problems
 
 
-def rows_for(settings: ConfigSettings, home: str) -> list[Row]:
-    """The rows that are on, extra paths included."""
+def rows_for(settings: ConfigSettings, home: str, extras: Iterable[str] = ()) -> list[Row]:
+    """The rows that are on, extra paths included. `extras`: what the vault has of those."""
     rows = [row for row in ROWS if settings.wants(row)]
-    rows += [_extra(path, home, "config/extra", secret=False) for path in settings.extra_config]
+    rows += [_extra(path, home, "config/extra", set(extras), secret=False) for path in settings.extra_config]
     if settings.switches["includeSecrets"]:
-        rows += [_extra(path, home, "secrets/extra", secret=True) for path in settings.extra_secret]
+        rows += [_extra(path, home, "secrets/extra", set(extras), secret=True) for path in settings.extra_secret]
     return rows
 
 
-def _extra(path: str, home: str, folder: str, *, secret: bool) -> Row:
-    """A path of the user's own. It is named after its place below the home folder, so that it is the same for every user name."""
+def extras_in(paths: Iterable[str]) -> list[str]:
+    """The extra paths of which a vault has something."""
+    return sorted({"/".join(parts[:3]) for path in paths if len(parts := path.split("/")) > 2 and parts[0] in ("config", "secrets") and parts[1] == "extra"})
+
+
+def _extra(path: str, home: str, folder: str, extras: set[str], *, secret: bool) -> Row:
+    """A path of the user's own. It is named after its place below the home folder, so that it is the same for every user name, unless
+    opencode-synced has put it into this vault under the name of its full path."""
     home, path = home.replace("\\", "/").rstrip("/"), path.replace("\\", "/").rstrip("/")
     local = f"{home}{path[1:]}" if path == "~" or path.startswith("~/") else path
+    if f"{folder}/{extra_name(local)}" in extras:
+        return Row(ANYWHERE, local, f"{folder}/{extra_name(local)}", FOLDER, secret=secret)
     portable = f"~{local[len(home) :]}" if local.startswith(f"{home}/") else local
     return Row(ANYWHERE, local, f"{folder}/{extra_name(portable)}", FOLDER, secret=secret)
 

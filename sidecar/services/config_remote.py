@@ -38,6 +38,8 @@ class RemoteConfig:
     """Of a sealed one: content -> what it is called in the vault."""
     generation: int = 0
     reseal: bool = False
+    adopted: bool = False
+    """Plain files that are to be sealed."""
 
 
 class ConfigVault:
@@ -46,22 +48,31 @@ class ConfigVault:
     def __init__(self, ws: Workspace, heads: Mapping[str, str]) -> None:
         self.ws = ws
         self.sealed = ws.identity.encryption != "none"
-        self.branch = SEALED_BRANCH if self.sealed else next((name for name in (DEFAULT_BRANCH, "master") if name in heads), DEFAULT_BRANCH)
+        others = sorted(name for name in heads if not name.startswith("sessions/") and name != SEALED_BRANCH)
+        self._ordinary = next((name for name in (DEFAULT_BRANCH, "master", *others) if name in heads), DEFAULT_BRANCH)
+        self.branch = SEALED_BRANCH if self.sealed else self._ordinary
 
     def fetch(self, task: Task, heads: Mapping[str, str]) -> RemoteConfig:
         """What the remote has. Raises segmentCorrupt, wrongKey, newerFormat."""
         commit = heads.get(self.branch)
-        if commit is None:
-            return RemoteConfig()
-        if not self.ws.repo.has(commit):
-            self.ws.repo.fetch(task, [self.branch])
-            commit = self.ws.repo.local_ref(f"refs/remotes/origin/{self.branch}") or commit
-        return self._sealed(commit) if self.sealed else self._plain(commit)
+        if commit is not None:
+            commit = self._fetched(task, self.branch, commit)
+            return self._sealed(commit) if self.sealed else self._plain(commit)
+        if self.sealed and self._ordinary in heads:  # nothing sealed yet: begin with what opencode-synced left there, if anything
+            found = self._plain(self._fetched(task, self._ordinary, heads[self._ordinary]))
+            return RemoteConfig(None, found.files, found.problems, reseal=bool(found.files), adopted=True)
+        return RemoteConfig()
+
+    def _fetched(self, task: Task, branch: str, commit: str) -> str:
+        if self.ws.repo.has(commit):
+            return commit
+        self.ws.repo.fetch(task, [branch])
+        return self.ws.repo.local_ref(f"refs/remotes/origin/{branch}") or commit
 
     def read(self, remote: RemoteConfig, path: str) -> bytes:
         """Raises segmentCorrupt."""
         name = remote.files[path]
-        if not self.sealed:
+        if not self.sealed or remote.adopted:
             return self.ws.repo.read_blob(name, limit=MAX_FILE)
         assert self.ws.sealer is not None
         assert remote.commit is not None
@@ -154,8 +165,11 @@ class ConfigVault:
         sealer, tools = self.ws.sealer, self.ws.tools
         assert sealer is not None
         contents = {hashlib.sha256(data).hexdigest(): data for data in changed.values() if data is not None}
-        if remote.reseal:  # the key was changed: whoever has the old one alone reads nothing from now on
-            contents |= {new.files[path]: self.read(remote, path) for path in remote.files if path not in changed}
+        for path in remote.files if remote.reseal else ():  # the key was changed: whoever has the old one alone reads nothing from now on
+            if path not in changed:
+                data = self.read(remote, path)
+                new.files[path] = hashlib.sha256(data).hexdigest()
+                contents[new.files[path]] = data
         used = set(new.files.values())
         files: dict[str, bytes | Path | None] = {}
         for digest, data in contents.items():

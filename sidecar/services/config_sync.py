@@ -14,7 +14,7 @@ from sidecar.domain import config_overrides
 from sidecar.domain.config_merge import MISSING, Conflict, canonical
 from sidecar.domain.config_names import Refused, clashes
 from sidecar.domain.config_overrides import Overrides
-from sidecar.domain.config_plan import ConfigSettings, Row, row_of, rows_for, runs_code
+from sidecar.domain.config_plan import ConfigSettings, Row, extras_in, row_of, rows_for, runs_code
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.config_files import ConfigTools, Content, FileMerge, FileMerger
@@ -91,10 +91,10 @@ class ConfigSync:
 
     def __init__(self, ws: Workspace, parts: ConfigParts, task: Task) -> None:
         self.ws, self.parts, self.task = ws, parts, task
-        self.rows = rows_for(parts.settings, parts.home)
         self.state: dict[str, Any] = parts.store.load()
         self.entries: dict[str, Any] = self.state.setdefault("files", {})
         self._forget_other_vaults()
+        self.rows = rows_for(parts.settings, parts.home, self.state.get("extras", ()))
 
     def _forget_other_vaults(self) -> None:
         """A base of another vault says nothing about this one."""
@@ -112,6 +112,7 @@ class ConfigSync:
             if local.stamp == self.state.get("stamp") and not allow_deletions and heads.get(vault.branch) == self.state.get("commit"):
                 return ConfigOutcome(self._counts())
             remote = self._fetch(vault, heads)
+            local = self._with_extras(remote, local)
             plan = self.plan(vault, local, remote, allow_deletions=allow_deletions)
             outcome = ConfigOutcome(warnings=[f"{path}: {why}." for path, why in plan.problems])
             try:
@@ -139,7 +140,8 @@ class ConfigSync:
     def preview(self, heads: Mapping[str, str], *, allow_deletions: bool = False) -> ConfigPlan:
         """What a cycle would do; changes nothing."""
         vault = ConfigVault(self.ws, heads)
-        return self.plan(vault, self._scan(), self._fetch(vault, heads), allow_deletions=allow_deletions)
+        remote = self._fetch(vault, heads)
+        return self.plan(vault, self._with_extras(remote, self._scan()), remote, allow_deletions=allow_deletions)
 
     def _scan(self) -> LocalConfig:
         watched = [self.parts.folder / name for name in (config_overrides.OURS, config_overrides.SYNCEDS)]
@@ -147,6 +149,16 @@ class ConfigSync:
         chosen = json.dumps([[row.repo, row.local] for row in self.rows] + [list(self.parts.settings.allow_secrets_in)])
         local.stamp = hashlib.sha256((local.stamp + chosen).encode("utf-8", "surrogateescape")).hexdigest()
         return local
+
+    def _with_extras(self, remote: RemoteConfig, local: LocalConfig) -> LocalConfig:
+        """Extra paths may be called otherwise in this vault than we would call them."""
+        extras = extras_in(remote.files)
+        rows = rows_for(self.parts.settings, self.parts.home, extras)
+        self.state["extras"] = extras
+        if rows == self.rows:
+            return local
+        self.rows = rows
+        return self._scan()
 
     def _fetch(self, vault: ConfigVault, heads: Mapping[str, str]) -> RemoteConfig:
         remote = vault.fetch(self.task, heads)

@@ -87,7 +87,10 @@ class Device:
 
     def parts(self) -> ConfigSync:
         ws: Any = SimpleNamespace(
-            vault=self.vault, sealer=None, identity=SimpleNamespace(vault_id="v", encryption="none"), repo=SimpleNamespace(remote_heads=lambda _: self.vault.heads())
+            vault=self.vault,
+            sealer=None,
+            identity=SimpleNamespace(vault_id="v", encryption="none"),
+            repo=SimpleNamespace(remote_heads=lambda _: self.vault.heads()),
         )
         chosen = ConfigSettings({**SWITCHES, "includeConfig": True, "includePromptStash": True})
         return ConfigSync(ws, Sidecar(self.settings)._config_parts(chosen), Task())

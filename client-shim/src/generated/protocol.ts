@@ -80,6 +80,7 @@ export interface TokenParams {
  *
  * `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
  * `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
+ * `adopt`: the remote may be one of opencode-synced, whose files then belong to the vault.
  */
 export interface InitParams {
   remote?: string | null;
@@ -89,6 +90,7 @@ export interface InitParams {
   keyStore?: string | null;
   deviceName?: string | null;
   moveTo?: string | null;
+  adopt?: boolean;
   acknowledgePrivate?: boolean;
   workDoneToken?: string | number | null;
 }

@@ -132,7 +132,14 @@ def test_bad_files_here_are_findings_and_the_rest_syncs(machine: Make, remote: P
     for number in range(5_100):
         (folder / f"skills/{number}").touch()
     told = "\n".join(sync(a))
-    for words in ("line 3, column 3", "a:b.md", "config/commands: it is a file", "huge.md: it is larger", "more than 5000 files", "line 1 holds what looks like a secret"):
+    for words in (
+        "line 3, column 3",
+        "a:b.md",
+        "config/commands: it is a file",
+        "huge.md: it is larger",
+        "more than 5000 files",
+        "line 1 holds what looks like a secret",
+    ):
         assert words in told, told
     assert git(remote, "ls-tree", "-r", "--name-only", "main", "config/").splitlines() == ["config/AGENTS.md"]
     assert len(a.cli("status")["attention"]) >= 6

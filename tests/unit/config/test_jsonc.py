@@ -36,7 +36,11 @@ def texts(draw: st.DrawFn, value: Any = None) -> tuple[bytes, list[str]]:
         if not isinstance(inner, (dict, list)):
             return json.dumps(inner, ensure_ascii=draw(st.booleans()))
         pad = newline + "  " * depth if spread else ""
-        items = [f"{json.dumps(key)}:{comment()}{write(sub, depth + 1)}" for key, sub in inner.items()] if isinstance(inner, dict) else [write(sub, depth + 1) for sub in inner]
+        items = (
+            [f"{json.dumps(key)}:{comment()}{write(sub, depth + 1)}" for key, sub in inner.items()]
+            if isinstance(inner, dict)
+            else [write(sub, depth + 1) for sub in inner]
+        )
         body = "".join(f"{pad}{comment()}{item}{comment()}{',' if number < len(items) - 1 or trailing else ''}{comment()}" for number, item in enumerate(items))
         start, end = "{}" if isinstance(inner, dict) else "[]"
         return f"{start}{comment() if not items else ''}{body}{comment()}{newline + '  ' * (depth - 1) if spread else ''}{end}"

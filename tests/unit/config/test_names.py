@@ -19,7 +19,9 @@ def test_such_a_name_is_refused(path: str) -> None:
     assert problem_with_name(path) is not None
 
 
-@pytest.mark.parametrize("path", ["config/opencode.json", "config/agents/Überprüfung 1.md", "config/skills/a b/c-d_e.tar.gz", "config/.agents/x", "config/コマンド/x.md"])
+@pytest.mark.parametrize(
+    "path", ["config/opencode.json", "config/agents/Überprüfung 1.md", "config/skills/a b/c-d_e.tar.gz", "config/.agents/x", "config/コマンド/x.md"]
+)
 def test_such_a_name_is_fine(path: str) -> None:
     assert problem_with_name(path) is None
 

@@ -14,7 +14,14 @@ from sidecar.domain.config_secrets import Scrubbed, scrub, unscrub
 
 PLAIN = st.sampled_from(["plain", "anthropic/claude", "{env:HOME}", "{file:~/.key}", "https://x.invalid/a?b=c", "--token", "npx", "true", "", "a b"])
 HIDDEN = st.sampled_from(
-    ["Bearer s3cr3t", "sk-ant-REALLYSECRET0123456789", "https://user:pw-secret@x.invalid/a", "https://x.invalid/?api_key=s3cr3t&x=1", "--password=s3cr3t", "s3cr3t"]
+    [
+        "Bearer s3cr3t",
+        "sk-ant-REALLYSECRET0123456789",
+        "https://user:pw-secret@x.invalid/a",
+        "https://x.invalid/?api_key=s3cr3t&x=1",
+        "--password=s3cr3t",
+        "s3cr3t",
+    ]
 )
 TEXT = st.one_of(PLAIN, HIDDEN)
 KEY = st.sampled_from(["Authorization", "API_KEY", "x-api-key", "apiKey", "token", "url", "NODE_ENV"])
@@ -120,7 +127,12 @@ def test_t21_every_place_that_may_hold_a_secret_is_covered(case: str) -> None:
 def test_ordinary_settings_travel() -> None:
     value = {
         "model": "anthropic/claude-sonnet-4-20250514",
-        "provider": {"p": {"options": {"baseURL": "https://api.invalid/v1", "timeout": 600000, "headers": {"User-Agent": "x"}}, "models": {"m": {"limit": {"output": 8}}}}},
+        "provider": {
+            "p": {
+                "options": {"baseURL": "https://api.invalid/v1", "timeout": 600000, "headers": {"User-Agent": "x"}},
+                "models": {"m": {"limit": {"output": 8}}},
+            }
+        },
         "mcp": {"a": {"type": "local", "command": ["npx", "-y", "@scope/server-name@1.2.3", "--port", "80"], "environment": {"NODE_ENV": "production"}}},
         "keybinds": {"leader": "ctrl+x"},
         "permission": {"bash": {"git status": "allow"}},
