@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,7 @@ class ConfigUseCases(ABC):
         """Add the configuration's part. What goes wrong there is told and does not undo what the sessions' part did."""
         from attrs import evolve
 
+        from sidecar.domain.config_names import Refused
         from sidecar.services.config_sync import note_files
 
         try:
@@ -111,18 +112,22 @@ class ConfigUseCases(ABC):
             heads = ws.heads if ws.heads is not None else ws.repo.remote_heads(task)
             done = sync.run(result.cycle_id, heads, publish=publish, fetch=fetch, allow_deletions=allow_deletions)
             note_files(ws, result.cycle_id, done.files)
-        except SidecarError as error:
-            if error.kind == "cancelled":
-                raise
-            self._note_config_error(f"{error.message} {error.detail}".strip())
-            warning = f"Configuration was not synced: {error.message} {f'({error.detail}) ' if error.detail else ''}{error.remedy}".strip()
-            return evolve(result, config={"failed": 1}, warnings=[*result.warnings, warning])
+        except (SidecarError, Refused, OSError) as error:
+            return evolve(result, config={"failed": 1}, warnings=[*result.warnings, self._config_failed(error)])
         quiet = result.up_to_date and not done.files and not done.pushed
         return evolve(result, config=done.counts, warnings=[*result.warnings, *done.warnings], up_to_date=quiet)
 
-    def _note_config_error(self, text: str) -> None:
+    def _config_failed(self, error: Exception) -> str:
+        """What to tell; `status` shows it until it works again."""
+        if isinstance(error, SidecarError) and error.kind == "cancelled":
+            raise error
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, SidecarError):
+            text = f"{error.message} {f'({error.detail}) ' if error.detail else ''}{error.remedy}".strip()
         store = self._config_store()
-        store.save(store.load() | {"error": text})
+        with suppress(OSError):
+            store.save(store.load() | {"error": text})
+        return f"Configuration was not synced: {text}"
 
     def _with_config_preview(self, ws: Workspace, result: PreviewResult, task: Task, *, allow_deletions: bool = False) -> PreviewResult:
         from attrs import evolve
@@ -202,12 +207,15 @@ class ConfigUseCases(ABC):
         return ConfigSync(ws, self._config_parts(chosen), task) if chosen.on else None
 
     def _config_parts(self, chosen: ConfigSettings) -> ConfigParts:
+        from sidecar.adapters.config.desktop import desktop_file, is_running
         from sidecar.adapters.config.local import LocalFiles
         from sidecar.services.config_sync import ConfigParts
 
         at = self.settings
         roots = {"config": at.config_root, "data": at.data_root, "state": at.state_root, "home": at.home}
-        return ConfigParts(chosen, LocalFiles(roots), self._config_store(), self._config_tools(), at.config_root, str(at.home))
+        parts = (chosen, LocalFiles(roots), self._config_store(), self._config_tools(), at.config_root, str(at.home))
+        file = desktop_file(at.home, at.environ) if chosen.switches["includeProjects"] else None
+        return ConfigParts(*parts) if file is None else ConfigParts(*parts, str(file), lambda: is_running(file, at.environ))
 
     def _config_tools(self) -> ConfigTools:
         from sidecar.adapters.config import detect, jsonc

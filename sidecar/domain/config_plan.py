@@ -10,8 +10,9 @@ from typing import Any, Final
 
 CONFIG, DATA, STATE, HOME, ANYWHERE = "config", "data", "state", "home", ""
 """Roots on this machine; a row of ANYWHERE has an absolute path."""
-JSON, LINES, FOLDER, WHOLE = "json", "lines", "folder", "whole"
-"""How a row merges: JSON by key, JSONL by entry, a folder file by file (by its kind), anything else as one piece."""
+JSON, LINES, FOLDER, WHOLE, PROJECTS = "json", "lines", "folder", "whole", "projects"
+"""How a row merges: JSON by key, JSONL by entry, a folder file by file (by its kind), the Desktop's projects, anything else as one piece."""
+DESKTOP = "state/desktop-projects.json"
 TEXT = "text"
 """How a file of a folder may merge: line by line."""
 
@@ -94,7 +95,7 @@ class ConfigSettings:
 
     @property
     def on(self) -> bool:
-        return self.switches["includeConfig"]
+        return self.switches["includeConfig"] or self.switches["includeProjects"]
 
     def wants(self, row: Row) -> bool:
         return row.setting is None or self.switches[row.setting]
@@ -118,9 +119,12 @@ def settings_from(value: Mapping[str, Any]) -> tuple[ConfigSettings, list[str]]:
     return ConfigSettings(switches, *(lists.get(name, ()) for name in LISTS)), problems
 
 
-def rows_for(settings: ConfigSettings, home: str, extras: Iterable[str] = ()) -> list[Row]:
-    """The rows that are on, extra paths included. `extras`: what the vault has of those."""
-    rows = [row for row in ROWS if settings.wants(row)]
+def rows_for(settings: ConfigSettings, home: str, extras: Iterable[str] = (), desktop: str | None = None) -> list[Row]:
+    """The rows that are on, extra paths included. `extras`: what the vault has of those. `desktop`: the file with the Desktop's project list."""
+    rows = [Row(ANYWHERE, desktop, DESKTOP, PROJECTS)] if desktop is not None and settings.switches["includeProjects"] else []
+    if not settings.switches["includeConfig"]:
+        return rows
+    rows += [row for row in ROWS if settings.wants(row)]
     rows += [_extra(path, home, "config/extra", set(extras), secret=False) for path in settings.extra_config]
     if settings.switches["includeSecrets"]:
         rows += [_extra(path, home, "secrets/extra", set(extras), secret=True) for path in settings.extra_secret]

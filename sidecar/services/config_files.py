@@ -43,6 +43,10 @@ class FileMerge:
     apart: bool = False
     """The texts here and in the vault say the same in different words: from now on each keeps its own comments."""
     problem: str | None = None
+    later: str | None = None
+    """Why something that belongs here is not written yet."""
+    seen: list[str] | None = None
+    """Projects that were ever open in the Desktop here."""
 
 
 class FileMerger:

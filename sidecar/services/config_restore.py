@@ -6,13 +6,13 @@ from pathlib import Path
 
 from protocol.sync import Attention
 from sidecar.domain.config_names import Refused
-from sidecar.domain.config_plan import row_of, rows_for
+from sidecar.domain.config_plan import PROJECTS, row_of, rows_for
 from sidecar.services.config_sync import ConfigParts
 
 
 def restore_files(parts: ConfigParts, cycle: str, restore: str) -> tuple[list[str], list[Attention]]:
     """(paths put back, what could not be). What is there now is kept under the restore's own name, so that it can be taken back."""
-    rows = rows_for(parts.settings, parts.home)
+    rows = rows_for(parts.settings, parts.home, desktop=parts.desktop)
     done: list[str] = []
     skipped: list[Attention] = []
     for entry in parts.store.backup(cycle):
@@ -25,6 +25,8 @@ def restore_files(parts: ConfigParts, cycle: str, restore: str) -> tuple[list[st
                 continue
             if row is not None and parts.local.place(row, repo) != target:
                 raise Refused("it belongs somewhere else now")
+            if row is not None and row.policy == PROJECTS and parts.desktop_runs():
+                raise Refused("opencode Desktop is running; close it first")
             parts.store.back_up(restore, repo, target, now, parts.local.mode(target))
             if row is not None:
                 parts.local.write(row, target, before, mode=entry["mode"])

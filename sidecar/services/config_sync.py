@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ from sidecar.domain import config_overrides
 from sidecar.domain.config_merge import MISSING, Conflict, canonical
 from sidecar.domain.config_names import Refused, clashes
 from sidecar.domain.config_overrides import Overrides
-from sidecar.domain.config_plan import ConfigSettings, Row, extras_in, row_of, rows_for, runs_code
+from sidecar.domain.config_plan import PROJECTS, ConfigSettings, Row, extras_in, row_of, rows_for, runs_code
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.config_files import ConfigTools, Content, FileMerge, FileMerger
 from sidecar.services.config_remote import ConfigVault, RemoteConfig
+from sidecar.services.projects_sync import merge_projects
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ConfigParts:
     tools: ConfigTools
     folder: Path
     home: str
+    desktop: str | None = None
+    desktop_runs: Callable[[], bool] = lambda: False
 
 
 @dataclass(slots=True)
@@ -94,7 +97,7 @@ class ConfigSync:
         self.state: dict[str, Any] = parts.store.load()
         self.entries: dict[str, Any] = self.state.setdefault("files", {})
         self._forget_other_vaults()
-        self.rows = rows_for(parts.settings, parts.home, self.state.get("extras", ()))
+        self.rows = self._rows(self.state.get("extras", ()))
 
     def _forget_other_vaults(self) -> None:
         """A base of another vault says nothing about this one."""
@@ -150,10 +153,13 @@ class ConfigSync:
         local.stamp = hashlib.sha256((local.stamp + chosen).encode("utf-8", "surrogateescape")).hexdigest()
         return local
 
+    def _rows(self, extras: Iterable[str]) -> list[Row]:
+        return rows_for(self.parts.settings, self.parts.home, extras, self.parts.desktop)
+
     def _with_extras(self, remote: RemoteConfig, local: LocalConfig) -> LocalConfig:
         """Extra paths may be called otherwise in this vault than we would call them."""
         extras = extras_in(remote.files)
-        rows = rows_for(self.parts.settings, self.parts.home, extras)
+        rows = self._rows(extras)
         self.state["extras"] = extras
         if rows == self.rows:
             return local
@@ -198,6 +204,7 @@ class ConfigSync:
             except Refused as error:
                 plan.problems.append((path, str(error)))
         plan.problems += [(file.path, file.merge.problem) for file in plan.files if file.merge.problem is not None]
+        plan.problems += [(file.path, file.merge.later) for file in plan.files if file.merge.later is not None]
         plan.names = {name: text for name, text in merger.names.items() if overrides.names.get(name) != text}
         return plan
 
@@ -207,6 +214,9 @@ class ConfigSync:
         base = self._base(path)
         here = self.parts.local.read(local.files[path]) if path in local.files else None
         there = base if self._went_back else vault.read(remote, path) if path in remote.files else None
+        if row.policy == PROJECTS:
+            merge = merge_projects(self.ws, self.parts.tools, here, there, self.state.get("projects", []), self.parts.desktop_runs)
+            return FilePlan(path, row, here, there, merge, self.parts.local.place(row, path) if merge.mine != here else None)
         entry = self.entries.get(path, {})
         merge = merger.merge(row, path, base, base if kept else here, there, main=main, apart=bool(entry.get("apart")))
         if kept and merge.mine == base:
@@ -300,7 +310,7 @@ class ConfigSync:
         store, whole = self.parts.store, not plan.guarded
         for file in plan.files:
             merge, entry = file.merge, self.entries.setdefault(file.path, {})
-            waiting = merge.problem is not None or (file.goes_out and not publish) or (file.comes_in and not fetch)
+            waiting = merge.problem is not None or merge.later is not None or (file.goes_out and not publish) or (file.comes_in and not fetch)
             whole &= not waiting
             entry["problem"] = merge.problem
             if merge.problem is None:
@@ -309,6 +319,7 @@ class ConfigSync:
             if not waiting:
                 entry["base"] = store.put(merge.base) if merge.base is not None else None
                 entry["apart"] = merge.apart
+                self.state["projects"] = merge.seen if merge.seen is not None else self.state.get("projects", [])
             if not any(entry.values()):
                 del self.entries[file.path]
         self.state.pop("error", None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sidecar.domain.config_names import clashes, problem_with_name
-from sidecar.domain.config_plan import ROWS, ConfigSettings, excluded, policy_of, row_of, rows_for, runs_code, settings_from
+from sidecar.domain.config_plan import ROWS, SWITCHES, ConfigSettings, excluded, policy_of, row_of, rows_for, runs_code, settings_from
 
+ON = SWITCHES | {"includeConfig": True}
 HOSTILE = [
     *("", "/etc/passwd", "../x", "config/../../x", "config//x", "config/./x", "C:/x", "config/a:b", "config\\x", "config/a\\b", "config/CON", "config/aux.md"),
     *("config/com1.txt", "config/x.", "config/x ", "config/a\x00b", "config/a\nb", "config/.git/config", "config/.GIT/x", "config/git~1/x", "config/a\u202eb"),
@@ -47,7 +48,8 @@ def test_what_opencode_installs_itself_stays() -> None:
 
 
 def test_credentials_are_off_until_asked_for() -> None:
-    names = {row.repo for row in rows_for(ConfigSettings(), "/home/u")}
+    assert rows_for(ConfigSettings(), "/home/u") == [], "something travels though nobody asked for it"
+    names = {row.repo for row in rows_for(ConfigSettings(ON), "/home/u")}
     assert names.isdisjoint({"data/auth.json", "data/mcp-auth.json", "state/prompt-history.jsonl"})
     assert "config/opencode.json" in names
     assert not ConfigSettings().on
@@ -55,8 +57,8 @@ def test_credentials_are_off_until_asked_for() -> None:
 
 
 def test_extra_paths_have_one_name_under_every_home() -> None:
-    here = rows_for(ConfigSettings(extra_config=("~/dots/a", "/home/u/dots/b")), "/home/u")[-2:]
-    there = rows_for(ConfigSettings(extra_config=("/Users/me/dots/a", "~/dots/b")), "/Users/me")[-2:]
+    here = rows_for(ConfigSettings(ON, extra_config=("~/dots/a", "/home/u/dots/b")), "/home/u")[-2:]
+    there = rows_for(ConfigSettings(ON, extra_config=("/Users/me/dots/a", "~/dots/b")), "/Users/me")[-2:]
     assert [row.repo for row in here] == [row.repo for row in there]
     assert [row.local for row in here] == ["/home/u/dots/a", "/home/u/dots/b"]
 
