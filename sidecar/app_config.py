@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from protocol.common import NoParams
 from protocol.config import ConfigResult, ConfigSetParams, ResolveParams, ResolveResult
-from protocol.sync import CycleResult, PreviewResult, StatusResult
+from protocol.sync import Attention, CycleResult, PreviewResult, StatusResult
 from protocol.trust import RestoreResult
 from sidecar.domain.config_plan import LISTS, SWITCHES, ConfigSettings, settings_from
 from sidecar.domain.errors import SidecarError
@@ -134,10 +134,16 @@ class ConfigUseCases(ABC):
 
         from sidecar.services.config_show import file_changes
 
-        sync = self._config_sync(ws, task)
-        if sync is None:
-            return result
-        plan = sync.preview(ws.repo.remote_heads(task), allow_deletions=allow_deletions)
+        try:
+            sync = self._config_sync(ws, task)
+            if sync is None:
+                return result
+            plan = sync.preview(ws.repo.remote_heads(task), allow_deletions=allow_deletions)
+        except SidecarError as error:
+            if error.kind == "cancelled":
+                raise
+            warning = f"Configuration would not be synced: {error.message} ({error.detail}) {error.remedy}"
+            return evolve(result, config={"failed": 1}, warnings=[*result.warnings, warning])
         files = file_changes(plan, plan.overrides.names | plan.names)
         kinds = [file.change for file in files]
         counts = {
@@ -155,8 +161,11 @@ class ConfigUseCases(ABC):
 
         from sidecar.services.config_show import attention, counts
 
-        if not self._config_settings()[0].on:
-            return result
+        try:
+            if not self._config_settings()[0].on:
+                return result
+        except SidecarError as error:
+            return evolve(result, attention=[*result.attention, Attention("", "config", f"{error.message} {error.detail}")])
         state = self._config_store().load()
         return evolve(result, config=counts(state), attention=[*result.attention, *attention(state)])
 

@@ -37,6 +37,8 @@ class RemoteConfig:
     names: dict[str, str] = field(default_factory=dict)
     """Of a sealed one: content -> what it is called in the vault."""
     generation: int = 0
+    absent: bool = False
+    """The vault has none (yet, or any more): that is no deletion of what is here."""
     reseal: bool = False
     adopted: bool = False
     """Plain files that are to be sealed."""
@@ -60,8 +62,8 @@ class ConfigVault:
             return self._sealed(commit) if self.sealed else self._plain(commit)
         if self.sealed and self._ordinary in heads:  # nothing sealed yet: begin with what opencode-synced left there, if anything
             found = self._plain(self._fetched(task, self._ordinary, heads[self._ordinary]))
-            return RemoteConfig(None, found.files, found.problems, reseal=bool(found.files), adopted=True)
-        return RemoteConfig()
+            return RemoteConfig(None, found.files, found.problems, absent=True, reseal=bool(found.files), adopted=True)
+        return RemoteConfig(absent=True)
 
     def _fetched(self, task: Task, branch: str, commit: str) -> str:
         if self.ws.repo.has(commit):

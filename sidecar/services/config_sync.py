@@ -191,11 +191,7 @@ class ConfigSync:
         plan = ConfigPlan(problems=problems, overrides=overrides, stamp=local.stamp)
         merger = FileMerger(self.parts.tools, overrides, sealed=vault.sealed, allowed=self.parts.settings.allow_secrets_in)
         paths = self._paths(local, remote, plan)
-        gone = self._gone(paths, local, remote)
-        keep = set() if allow_deletions or len(gone) <= max(GUARD_FILES, int(len(self.entries) * GUARD_SHARE)) else gone
-        plan.guarded = len(keep)
-        if keep:
-            plan.problems.append(("config", f"{len(keep)} files are gone here at once; nothing was deleted elsewhere; --allow-deletions says it was meant"))
+        keep = self._vanished(plan, paths, local, remote) if not allow_deletions else set()
         main = self._main_file(local, remote)
         for number, (path, row) in enumerate(sorted(paths.items())):
             self.task.report("config", number, len(paths))
@@ -211,7 +207,7 @@ class ConfigSync:
     def _file(
         self, vault: ConfigVault, merger: FileMerger, local: LocalConfig, remote: RemoteConfig, path: str, row: Row, *, main: bool, kept: bool
     ) -> FilePlan:
-        base = self._base(path)
+        base = self._base(path) if not remote.absent else None
         here = self.parts.local.read(local.files[path]) if path in local.files else None
         there = base if self._went_back else vault.read(remote, path) if path in remote.files else None
         if row.policy == PROJECTS:
@@ -237,8 +233,26 @@ class ConfigSync:
             plan.problems.append((path, f"it is the same as {other} on some systems"))
         return found
 
-    def _gone(self, paths: Iterable[str], local: LocalConfig, remote: RemoteConfig) -> set[str]:
-        return {path for path in paths if path in self.entries and self.entries[path].get("base") and path not in local.files and path in remote.files}
+    def _vanished(self, plan: ConfigPlan, paths: dict[str, Row], local: LocalConfig, remote: RemoteConfig) -> set[str]:
+        """Paths of which so many went at once, here or in the vault, that perhaps nobody meant it. Those gone in the vault are left alone.
+
+        A sealed vault is written by the user's own devices alone, and they have asked already.
+        """
+        known = {path for path in paths if self.entries.get(path, {}).get("base")}
+        limit = max(GUARD_FILES, int(len(self.entries) * GUARD_SHARE))
+        here = {path for path in known if path not in local.files and path in remote.files}
+        trusted = remote.absent or self._went_back or self.ws.identity.encryption != "none"
+        there = set() if trusted else {path for path in known if path in local.files and path not in remote.files}
+        for gone, where, other in ((here, "here", "elsewhere"), (there, "in the vault", "here")):
+            if len(gone) > limit:
+                plan.guarded += len(gone)
+                plan.problems.append(
+                    ("config", f"{len(gone)} files are gone {where} at once; nothing was deleted {other}; --allow-deletions says it was meant")
+                )
+        if len(there) > limit:
+            for path in there:
+                del paths[path]
+        return here if len(here) > limit else set()
 
     def _main_file(self, local: LocalConfig, remote: RemoteConfig) -> str | None:
         names = [row.repo for row in self.rows if row.overrides]

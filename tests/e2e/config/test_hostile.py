@@ -151,9 +151,9 @@ def test_a_folder_that_vanished_is_not_deleted_elsewhere(machine: Make, remote: 
     (folder / "skills").mkdir()
     for number in range(30):
         (folder / f"skills/{number}.md").write_text("x")
-    a.cli("init", str(remote), "--encryption", "none")
+    key = a.cli("init", str(remote))["recoveryKey"]
     sync(a)
-    b.cli("link", str(remote))
+    b.cli("link", str(remote), "--key", key)
     sync(b)
     for number in range(30):
         (folder / f"skills/{number}.md").unlink()
@@ -163,6 +163,51 @@ def test_a_folder_that_vanished_is_not_deleted_elsewhere(machine: Make, remote: 
     sync(a, allow_deletions=True)
     sync(b)
     assert not list((other / "skills").iterdir())
+
+
+def test_a_vault_that_lost_its_configuration_deletes_nothing_here(machine: Make, remote: Path) -> None:
+    a = machine("a")
+    folder = home(a)
+    (folder / "opencode.json").write_text('{"theme": "x"}')
+    (folder / "AGENTS.md").write_text("rules\n")
+    a.cli("init", str(remote))
+    sync(a)
+    git(remote, "update-ref", "-d", "refs/heads/config")
+    sync(a)
+    assert (folder / "AGENTS.md").read_text() == "rules\n", "a remote without the branch emptied this machine"
+    assert (folder / "opencode.json").exists()
+    assert git(remote, "rev-parse", "config"), "it was not put there again"
+
+
+def test_so_many_deletions_in_the_vault_are_asked_about(machine: Make, remote: Path) -> None:
+    a = machine("a")
+    folder = home(a)
+    (folder / "skills").mkdir()
+    for number in range(30):
+        (folder / f"skills/{number}.md").write_text("x")
+    a.cli("init", str(remote), "--encryption", "none")
+    sync(a)
+    publish(remote, {"AGENTS.md": ("100644", b"new\n")})
+    assert any("--allow-deletions" in warning for warning in sync(a))
+    assert len(list((folder / "skills").iterdir())) == 30
+    assert (folder / "AGENTS.md").read_text() == "new\n"
+    sync(a, allow_deletions=True)
+    assert not (folder / "skills").exists() or not list((folder / "skills").iterdir())
+
+
+def test_settings_or_overrides_that_cannot_be_read_stop_nothing_else(machine: Make, remote: Path) -> None:
+    a = machine("a")
+    folder = home(a)
+    a.cli("init", str(remote), "--encryption", "none")
+    (folder / "AGENTS.md").write_text("x\n")
+    (folder / "opencode-sidecar.overrides.jsonc").write_text("{")
+    for name in ("opencode-sidecar.overrides.jsonc", "opencode-sidecar.jsonc"):
+        (folder / name).write_text('{"a" 1}')
+        result = a.sidecar.run(CycleParams(), Task())
+        assert result.config == {"failed": 1}
+        assert any(name in warning and "line 1" in warning for warning in result.warnings)
+        assert any(name in entry["detail"] for entry in a.cli("status")["attention"])
+        assert a.cli("preview")["config"] == {"failed": 1}
 
 
 def test_an_older_state_of_a_sealed_vault_is_not_taken_for_the_newest(machine: Make, remote: Path) -> None:
