@@ -45,7 +45,7 @@ class ResolveResult:
 class ConfigSetParams:
     """`values`: setting -> true, false or a list of texts; null: its default."""
 
-    values: dict[str, Any]
+    values: dict[str, Any] = Factory(dict)
 
 
 @frozen

@@ -487,7 +487,7 @@ export interface ConfigResult {
  * `values`: setting -> true, false or a list of texts; null: its default.
  */
 export interface ConfigSetParams {
-  values: Record<string, unknown>;
+  values?: Record<string, unknown>;
 }
 
 /**
