@@ -16,7 +16,7 @@ export function createShell(sidecar: Sidecar, options: CreateShellOptions = {}):
 /** Runs commands through `shell/*`. */
 export function sidecarRunner(sidecar: Sidecar): CommandRunner {
   const running = new Map<string, Remote>();
-  sidecar.on("shell/didOutput", ({ processId, stream, data }) => running.get(processId)?.output(stream, Buffer.from(data, "base64")));
+  sidecar.onOutput(({ processId, stream }, chunk) => running.get(processId)?.output(stream, chunk));
   sidecar.on("shell/didExit", ({ processId, exitCode, signal }) => {
     running.get(processId)?.end(exitCode, signal);
     running.delete(processId);

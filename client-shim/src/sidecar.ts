@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { type CallOptions, Connection } from "./connection.js";
 import { SidecarGoneError } from "./errors.js";
+import type { OutputHandler } from "./frames.js";
 import { IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
 import { type Command, locate } from "./locate.js";
 import { RestartPolicy } from "./restart.js";
@@ -63,6 +64,13 @@ export class Sidecar implements AsyncDisposable {
   /** Listen to a notification, now or from the start on. */
   on<M extends Exclude<keyof Notifications, "$/progress">>(method: M, handler: (params: Notifications[M]["params"]) => void): void {
     const register = (connection: Connection): void => void connection.on(method, handler);
+    this.#handlers.push(register);
+    void this.#running?.then(({ connection }) => register(connection), () => undefined);
+  }
+
+  /** Output of commands that `shell/start` started: the bytes, in pieces as they come. Cheaper than the notification `shell/didOutput`. */
+  onOutput(handler: OutputHandler): void {
+    const register = (connection: Connection): void => connection.onOutput(handler);
     this.#handlers.push(register);
     void this.#running?.then(({ connection }) => register(connection), () => undefined);
   }
@@ -171,7 +179,7 @@ class Running {
     try {
       running.initialized = await running.connection.call("initialize", {
         processId: process.pid,
-        capabilities: {},
+        capabilities: { experimental: { opencodeSidecar: { binaryOutput: true } } },
         initializationOptions: { ...roots, protocolVersion: PROTOCOL_VERSION },
         ...(clientInfo === undefined ? {} : { clientInfo }),
       });
