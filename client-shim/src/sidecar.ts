@@ -1,8 +1,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { type CallOptions, Connection } from "./connection.js";
-import { SidecarGoneError } from "./errors.js";
+import { SidecarError, SidecarGoneError } from "./errors.js";
 import type { OutputHandler } from "./frames.js";
-import { IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
+import { ErrorCodes, IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
 import { type Command, locate } from "./locate.js";
 import { RestartPolicy } from "./restart.js";
 
@@ -126,6 +126,15 @@ export class Sidecar implements AsyncDisposable {
   }
 }
 
+/** Raises `SidecarError` of the kind `unsupported` when the program is older or newer than this client, or another program. */
+function checkVersion(answer: Partial<InitializeResult> | null): void {
+  const version: unknown = answer?.capabilities?.experimental?.opencodeSidecar?.protocolVersion;
+  if (version === PROTOCOL_VERSION) return;
+  const speaks = version === undefined ? "no protocol that is known here" : `protocol ${String(version)}`;
+  const remedy = "Update the older of the two; OPENCODE_SIDECAR_COMMAND may name another program than you mean.";
+  throw new SidecarError(ErrorCodes.unsupported, `The sidecar speaks ${speaks}, this client protocol ${PROTOCOL_VERSION}.`, { kind: "unsupported", remedy });
+}
+
 type RunningOptions = SidecarOptions & { command: Command };
 
 class Running {
@@ -183,6 +192,7 @@ class Running {
         initializationOptions: { ...roots, protocolVersion: PROTOCOL_VERSION },
         ...(clientInfo === undefined ? {} : { clientInfo }),
       });
+      checkVersion(running.initialized);
       await running.connection.notify("initialized");
       return running;
     } catch (error) {
