@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { AbstractMessageReader, type DataCallback, type Disposable, type MessageReader } from "vscode-jsonrpc/node";
+import { AbstractMessageReader, type DataCallback, type Disposable, type Message, type MessageReader } from "vscode-jsonrpc/node";
 
 const MAX_HEADER_BYTES = 8192;
 const MAX_BODY_BYTES = 1 << 30;
@@ -75,7 +75,14 @@ export class FrameReader extends AbstractMessageReader implements MessageReader 
       return;
     }
     const [only] = parts;
-    callback(JSON.parse((parts.length === 1 && only !== undefined ? only : Buffer.concat(parts)).toString("utf8")));
+    const text = (parts.length === 1 && only !== undefined ? only : Buffer.concat(parts)).toString("utf8");
+    let message: Message;
+    try {
+      message = JSON.parse(text) as Message;
+    } catch {
+      throw new Error(`it wrote something that is not JSON: ${JSON.stringify(text.slice(0, 200))}`);
+    }
+    callback(message);
   }
 
   /** What follows the header; all of it was taken when the header is not complete. */
