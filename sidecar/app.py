@@ -212,11 +212,11 @@ class Sidecar(TrustUseCases, KeyUseCases):
         with self._exclusive(task), self._ours(), self._workspace() as ws:
             return report.verify(ws, task)
 
-    def shell(self, notify: Callable[[str, Any], None]) -> Shell:
-        """Commands for the host; what they say while they run goes to `notify`."""
+    def shell(self, notify: Callable[[str, Any], None], output: Callable[[str, str, bytes], None]) -> Shell:
+        """Commands for the host; what they say while they run goes to `notify`, and what they print to `output`."""
         from sidecar.app_shell import Shell
 
-        return Shell(self.settings.environ, notify)
+        return Shell(self.settings.environ, notify, output)
 
     # --- parts ----------------------------------------------------------------------------------------------------
     @property

@@ -1,7 +1,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { type CallOptions, Connection } from "./connection.js";
-import { SidecarGoneError } from "./errors.js";
-import { IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
+import { SidecarError, SidecarGoneError } from "./errors.js";
+import type { OutputHandler } from "./frames.js";
+import { ErrorCodes, IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
 import { type Command, locate } from "./locate.js";
 import { RestartPolicy } from "./restart.js";
 
@@ -67,6 +68,13 @@ export class Sidecar implements AsyncDisposable {
     void this.#running?.then(({ connection }) => register(connection), () => undefined);
   }
 
+  /** Output of commands that `shell/start` started: the bytes, in pieces as they come. Cheaper than the notification `shell/didOutput`. */
+  onOutput(handler: OutputHandler): void {
+    const register = (connection: Connection): void => connection.onOutput(handler);
+    this.#handlers.push(register);
+    void this.#running?.then(({ connection }) => register(connection), () => undefined);
+  }
+
   /** Be told when the process ended without being asked to. Returns what ends that. */
   onGone(handler: (error: SidecarGoneError) => void): () => void {
     this.#gone.add(handler);
@@ -116,6 +124,15 @@ export class Sidecar implements AsyncDisposable {
   #forget(running: Promise<Running>): void {
     if (this.#running === running) this.#running = undefined;
   }
+}
+
+/** Raises `SidecarError` of the kind `unsupported` when the program is older or newer than this client, or another program. */
+function checkVersion(answer: Partial<InitializeResult> | null): void {
+  const version: unknown = answer?.capabilities?.experimental?.opencodeSidecar?.protocolVersion;
+  if (version === PROTOCOL_VERSION) return;
+  const speaks = version === undefined ? "no protocol that is known here" : `protocol ${String(version)}`;
+  const remedy = "Update the older of the two; OPENCODE_SIDECAR_COMMAND may name another program than you mean.";
+  throw new SidecarError(ErrorCodes.unsupported, `The sidecar speaks ${speaks}, this client protocol ${PROTOCOL_VERSION}.`, { kind: "unsupported", remedy });
 }
 
 type RunningOptions = SidecarOptions & { command: Command };
@@ -171,10 +188,11 @@ class Running {
     try {
       running.initialized = await running.connection.call("initialize", {
         processId: process.pid,
-        capabilities: {},
+        capabilities: { experimental: { opencodeSidecar: { binaryOutput: true } } },
         initializationOptions: { ...roots, protocolVersion: PROTOCOL_VERSION },
         ...(clientInfo === undefined ? {} : { clientInfo }),
       });
+      checkVersion(running.initialized);
       await running.connection.notify("initialized");
       return running;
     } catch (error) {
