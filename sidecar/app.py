@@ -318,6 +318,7 @@ class Sidecar(TrustUseCases, KeyUseCases):
 
         from sidecar.adapters.git.project import checkout_stamp, describe_checkout
         from sidecar.adapters.segments import SegmentReader, SegmentWriter
+        from sidecar.adapters.segments.bounded import decompress
         from sidecar.adapters.segments.values import pack, unpack
         from sidecar.adapters.sqlite.opencode_db import content_hash
         from sidecar.adapters.sqlite.snapshot import take_snapshot
@@ -340,7 +341,7 @@ class Sidecar(TrustUseCases, KeyUseCases):
             pack=pack,
             unpack=unpack,
             compress=compressor.compress,
-            decompress=lambda data, size: zstandard.ZstdDecompressor().decompress(data, max_output_size=size),
+            decompress=decompress,
             sha256=lambda data: hashlib.sha256(data).digest(),
             checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
             checkout_stamp=checkout_stamp,
