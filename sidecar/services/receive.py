@@ -49,11 +49,10 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
         if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
             raise
         with ws.shadow.writing():
-            _, sequence = ws.shadow.head_of(device)
-            before, _ = ws.shadow.head_of(device)
+            before, sequence = ws.shadow.head_of(device)
             if before is not None and error.kind == "segmentCorrupt":
                 ws.repo.adopt_ref(f"refs/kept/{device}", before)  # what was fetched before stays, whatever the remote has now
-            ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else None, sequence)
+            ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else before, sequence)
         return [f"{device}: {error.message} {error.remedy}"]
 
 
@@ -64,8 +63,9 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
     if before is not None and info["sequence"] < sequence:
         raise _gone_back(info["name"], sequence, info["sequence"])
     warnings = []
-    entries = ws.repo.new_files(before, head, "seg/")
     known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
+    troubled = any(d == device for d, _ in known_problems)  # what could not be used may fit now, although it did not change
+    entries = ws.repo.new_files(None if troubled else before, head, "seg/")
     for index, entry in enumerate(sorted(entries, key=lambda e: e.path)):
         task.report("index", index, len(entries))
         found = _SEGMENT.match(entry.path)
