@@ -29,15 +29,33 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
             wanted[branch] = sha
     if not wanted:
         return []
-    task.report("fetch", 0, len(wanted))
-    ws.repo.fetch(task, sorted(wanted))
-    warnings = []
+    warnings = _index_forgotten(ws, task, heads, wanted)
+    if wanted:
+        task.report("fetch", 0, len(wanted))
+        ws.repo.fetch(task, sorted(wanted))
     for branch in sorted(wanted):
         device = branch.removeprefix("sessions/")
         head = ws.repo.local_ref(f"refs/remotes/origin/{branch}")
         if head is None:
             continue
         warnings += index_fetched(ws, task, device, head)
+    return warnings
+
+
+def _index_forgotten(ws: Workspace, task: Task, heads: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    """Logs of devices that were forgotten are taken as they were then, from where they were kept; `wanted` loses them."""
+    warnings = []
+    for device, commit in ws.sealer.ring.forgotten if ws.sealer is not None else ():
+        kept, known = f"forgotten/{device}", ws.shadow.head_of(device)[0]
+        wanted.pop(f"sessions/{device}", None)
+        if known is not None and ws.repo.is_ancestor(commit, known):
+            continue
+        if heads.get(kept) == commit:
+            ws.repo.fetch(task, [kept])
+            ws.repo.adopt_ref(f"{REMOTE_REFS}{device}", commit)
+            warnings += index_fetched(ws, task, device, commit)
+        else:
+            warnings.append(f"{device}: it was forgotten, and what it had written before is not in the repository any more.")
     return warnings
 
 

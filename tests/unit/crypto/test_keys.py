@@ -17,7 +17,7 @@ secrets = st.binary(min_size=32, max_size=32)
 rings = st.builds(
     lambda all_keys, forgotten: KeyRing(all_keys[0], tuple(all_keys[1:]), tuple(forgotten)),
     st.lists(secrets.map(VaultKey), min_size=1, max_size=4, unique_by=lambda key: key.secret),
-    st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), max_size=3),
+    st.lists(st.tuples(st.text("0123456789abcdef", min_size=32, max_size=32), st.just("c" * 40)), max_size=3),
 )
 VAULT = "f" * 32
 
