@@ -141,8 +141,8 @@ def typescript() -> str:
     lines += _api()
     idempotent = ", ".join(f'"{method.name}"' for method in METHODS if method.idempotent)
     lines.append(f"export const IDEMPOTENT: ReadonlySet<string> = new Set([{idempotent}]);")
-    silent = ", ".join(f'"{method.name}"' for method in METHODS if method.kind == "request" and method.direction == "toServer" and not method.progress)
-    lines += ["", "/** These report no progress, and take no `workDoneToken`. */", f"export const WITHOUT_PROGRESS: ReadonlySet<string> = new Set([{silent}]);"]
+    silent = ", ".join(f'"{method.name}"' for method in METHODS if method.kind == "request" and not _takes_token(method))
+    lines += ["", "/** These take no `workDoneToken`. */", f"export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set([{silent}]);"]
     lines += ["", "export const ErrorCodes = {", *(f"  {kind}: {code}," for kind, (code, _) in KINDS.items()), "} as const;"]
     lines += ["export type ErrorKind = keyof typeof ErrorCodes;", ""]
     return "\n".join(lines)
@@ -166,6 +166,10 @@ def _api() -> list[str]:
     lines += ["}", "", "export const API_METHODS = {"]
     lines += [f"  {space}: {json.dumps([_short(method) for method in found])}," for space, found in spaces.items()]
     return [*lines, "} as const;", ""]
+
+
+def _takes_token(method: Method) -> bool:
+    return any(field.name == "work_done_token" for field in fields(method.params))
 
 
 def _short(method: Method) -> str:

@@ -689,8 +689,8 @@ export const API_METHODS = {
 
 export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "shell/which", "shell/env"]);
 
-/** These report no progress, and take no `workDoneToken`. */
-export const WITHOUT_PROGRESS: ReadonlySet<string> = new Set(["initialize", "shutdown", "sync/status", "sync/history", "sync/showKey", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);
+/** These take no `workDoneToken`. */
+export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,
