@@ -18,6 +18,11 @@ def main() -> int:
 
         sys.stdout.write(f"{NAME} {VERSION}\n")
         return 0
+    if sys.argv[1:] == ["guard"]:  # of the bundle, see sidecar.adapters.process.guard
+        from sidecar.adapters.process.tree import guard
+
+        guard()
+        return 0
     if sys.argv[1:2] == ["serve"]:
         from sidecar.rpc.serve import serve
 

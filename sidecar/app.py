@@ -142,7 +142,9 @@ class Sidecar(ConfigUseCases, TrustUseCases, KeyUseCases):
             except SidecarError as error:
                 if error.kind in ("databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"):
                     raise  # linked all the same: the remedy is about the database, and sync works once it is there
-                self._identity_path.unlink(missing_ok=True)
+                if known is None:
+                    self._identity_path.unlink(missing_ok=True)
+                    self._key_path.unlink(missing_ok=True)
                 raise
             return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
 
@@ -215,11 +217,11 @@ class Sidecar(ConfigUseCases, TrustUseCases, KeyUseCases):
         with self._exclusive(task), self._ours(), self._workspace() as ws:
             return report.verify(ws, task)
 
-    def shell(self, notify: Callable[[str, Any], None]) -> Shell:
-        """Commands for the host; what they say while they run goes to `notify`."""
+    def shell(self, notify: Callable[[str, Any], None], output: Callable[[str, str, bytes], None]) -> Shell:
+        """Commands for the host; what they say while they run goes to `notify`, and what they print to `output`."""
         from sidecar.app_shell import Shell
 
-        return Shell(self.settings.environ, notify)
+        return Shell(self.settings.environ, notify, output)
 
     # --- parts ----------------------------------------------------------------------------------------------------
     @property
@@ -321,6 +323,7 @@ class Sidecar(ConfigUseCases, TrustUseCases, KeyUseCases):
 
         from sidecar.adapters.git.project import checkout_stamp, describe_checkout
         from sidecar.adapters.segments import SegmentReader, SegmentWriter
+        from sidecar.adapters.segments.bounded import decompress
         from sidecar.adapters.segments.values import pack, unpack
         from sidecar.adapters.sqlite.opencode_db import content_hash
         from sidecar.adapters.sqlite.snapshot import take_snapshot
@@ -343,7 +346,7 @@ class Sidecar(ConfigUseCases, TrustUseCases, KeyUseCases):
             pack=pack,
             unpack=unpack,
             compress=compressor.compress,
-            decompress=lambda data, size: zstandard.ZstdDecompressor().decompress(data, max_output_size=size),
+            decompress=decompress,
             sha256=lambda data: hashlib.sha256(data).digest(),
             checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
             checkout_stamp=checkout_stamp,

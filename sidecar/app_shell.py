@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sidecar.adapters.process.stream import Streaming
 
 Notify = Callable[[str, Any], None]
+Output = Callable[[str, str, bytes], None]
+"""(process id, stdout or stderr, bytes)."""
 MAX_OUTPUT_BYTES = 1 << 30
 MAX_WINDOW_BYTES = 64 << 20
 
@@ -24,8 +26,8 @@ MAX_WINDOW_BYTES = 64 << 20
 class Shell:
     """One per server. `environ`: what a command gets when the host gives no environment. Safe from any thread."""
 
-    def __init__(self, environ: Mapping[str, str], notify: Notify) -> None:
-        self._environ, self._notify = dict(environ), notify
+    def __init__(self, environ: Mapping[str, str], notify: Notify, output: Output) -> None:
+        self._environ, self._notify, self._output = dict(environ), notify, output
         self._lock = threading.Lock()
         self._running: dict[str, Streaming] = {}
 
@@ -59,7 +61,7 @@ class Shell:
                 self._env(params.env),
                 stdin=params.stdin,
                 window=min(params.window_bytes, MAX_WINDOW_BYTES),
-                on_output=lambda stream, data: self._notify("shell/didOutput", shell.DidOutput(identity, stream, _text(data))),
+                on_output=lambda stream, data: self._output(identity, stream, data),
                 on_exit=lambda code, signal: self._ended(identity, code, signal),
             )
         return shell.StartResult(process.pid)

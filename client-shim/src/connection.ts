@@ -7,11 +7,11 @@ import {
   ParameterStructures,
   ProgressType,
   ResponseError,
-  StreamMessageReader,
   StreamMessageWriter,
 } from "vscode-jsonrpc/node";
 import { abortError, SidecarError } from "./errors.js";
-import { type ErrorData, ErrorCodes, type Notifications, type Requests } from "./generated/protocol.js";
+import { FrameReader, type OutputHandler } from "./frames.js";
+import { type ErrorData, ErrorCodes, type Notifications, type Requests, TAKES_NO_TOKEN } from "./generated/protocol.js";
 
 export interface ProgressBegin {
   kind: "begin";
@@ -47,18 +47,26 @@ export interface CallOptions {
 const progressType = new ProgressType<Progress>();
 let lastToken = 0;
 
+// biome-ignore lint/suspicious/noExplicitAny: handlers of all methods in one map; `on` has the types
+type Handler = (params: any) => void;
+
 /** The protocol over a pair of streams. */
 export class Connection {
   readonly #connection: MessageConnection;
   /** Settles the calls that the library forgets: those of a connection that is gone. */
   readonly #pending = new Set<(reason: Error) => void>();
+  readonly #handlers = new Map<string, Set<Handler>>();
+  readonly #outputs: OutputHandler[] = [];
   #gone: Error | undefined;
 
   /** After `onError` the stream is lost, and with it every answer that may still come. */
   constructor(output: Readable, input: Writable, events: { onError: (reason: Error) => void; onEnd: () => void }) {
-    this.#connection = createMessageConnection(new StreamMessageReader(output), new StreamMessageWriter(input));
+    this.#connection = createMessageConnection(new FrameReader(output, (meaning, chunk) => this.#output(meaning.processId, meaning.stream, chunk)), new StreamMessageWriter(input));
     this.#connection.onError(([error]) => events.onError(error));
     this.#connection.onClose(events.onEnd);
+    // For a sidecar that does not send bytes as they are.
+    this.#handlers.set("shell/didOutput", new Set([({ processId, stream, data }) => this.#tellOutput(processId, stream, Buffer.from(data, "base64"))]));
+    this.#connection.onNotification("shell/didOutput", (params: Notifications["shell/didOutput"]["params"]) => this.#tell("shell/didOutput", params));
     this.#connection.listen();
   }
 
@@ -69,8 +77,8 @@ export class Connection {
     const cancel = new CancellationTokenSource();
     const abort = (): void => cancel.cancel();
     signal?.addEventListener("abort", abort, { once: true });
-    const token = onProgress === undefined ? undefined : `${process.pid}-${++lastToken}`;
-    const progress = onProgress === undefined ? undefined : this.#connection.onProgress(progressType, token as string, onProgress);
+    const token = onProgress === undefined || TAKES_NO_TOKEN.has(method) ? undefined : `${process.pid}-${++lastToken}`;
+    const progress = onProgress === undefined || token === undefined ? undefined : this.#connection.onProgress(progressType, token, onProgress);
     let reject: (reason: Error) => void = () => undefined;
     const gone = new Promise<never>((_, rejectGone) => {
       reject = rejectGone;
@@ -97,8 +105,20 @@ export class Connection {
   }
 
   on<M extends keyof Notifications>(method: M, handler: (params: Notifications[M]["params"]) => void): () => void {
-    const registration = this.#connection.onNotification(method, handler);
-    return () => registration.dispose();
+    let handlers = this.#handlers.get(method);
+    if (handlers === undefined) {
+      handlers = new Set();
+      this.#handlers.set(method, handlers);
+      // The library keeps one handler for each method; ours may be several.
+      this.#connection.onNotification(method, (params: Notifications[M]["params"]) => this.#tell(method, params));
+    }
+    handlers.add(handler as Handler);
+    return () => void handlers.delete(handler as Handler);
+  }
+
+  /** Output of started commands, in pieces as they come. */
+  onOutput(handler: OutputHandler): void {
+    this.#outputs.push(handler);
   }
 
   /** Rejects what is pending, now and later. */
@@ -107,6 +127,20 @@ export class Connection {
     this.#gone = reason;
     for (const reject of this.#pending) reject(reason);
     this.#connection.dispose();
+  }
+
+  #tell(method: string, params: unknown): void {
+    for (const handler of this.#handlers.get(method) ?? []) handler(params as never);
+  }
+
+  #tellOutput(processId: string, stream: string, chunk: Buffer): void {
+    for (const handler of this.#outputs) handler({ processId, stream }, chunk);
+  }
+
+  /** Bytes as they are; whoever listens to the notification gets it none the less. */
+  #output(processId: string, stream: string, chunk: Buffer): void {
+    if ((this.#handlers.get("shell/didOutput")?.size ?? 0) > 1) this.#tell("shell/didOutput", { processId, stream, data: chunk.toString("base64") });
+    else this.#tellOutput(processId, stream, chunk);
   }
 
   #translate(error: unknown, signal: AbortSignal | undefined): unknown {

@@ -33,7 +33,7 @@ export async function locate(env: NodeJS.ProcessEnv = process.env): Promise<Comm
   for (const [place, command] of candidates(env)) {
     const problem = command === undefined ? "not there" : await check(command, env);
     if (command !== undefined && problem === undefined) return command;
-    tried.push(`${place}: ${problem}`);
+    tried.push(`${place}: ${(command?.includes("-P") === true ? await pythonProblem(command, env) : undefined) ?? problem}`);
   }
   throw new SidecarNotFoundError(tried);
 }
@@ -77,27 +77,40 @@ function onPath(program: string, env: NodeJS.ProcessEnv, rest: readonly string[]
   return undefined;
 }
 
+/** What is wrong with a Python, where that can be said better than by what it printed. */
+async function pythonProblem([program, ...rest]: Command, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const version = await ask(program, [...rest.slice(0, rest.indexOf("-P")), "-c", "import sys; print('Python %d.%d.%d' % sys.version_info[:3])"], env);
+  const found = /^Python (\d+)\.(\d+)\.\d+/m.exec(version.output);
+  if (found === null) return undefined;
+  const recent = Number(found[1]) > 3 || (Number(found[1]) === 3 && Number(found[2]) >= 11);
+  return recent ? `${program} is ${found[0]} without the package` : `${program} is ${found[0]}, 3.11 or newer is needed`;
+}
+
 /** Why this command is not a sidecar, or undefined. */
-function check(command: Command, env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  const [program, ...rest] = command;
+async function check([program, ...rest]: Command, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const { output, words, problem } = await ask(program, [...rest, "--version"], env);
+  if (problem === undefined && /^opencode-sidecar \d/.test(output)) return undefined;
+  const said = words.trim().split("\n").at(-1) ?? "";
+  return `${problem ?? "it is another program"}${said === "" ? "" : `, ${said}`}`;
+}
+
+/** What a program prints, and how it failed. */
+function ask(program: string, rest: readonly string[], env: NodeJS.ProcessEnv): Promise<{ output: string; words: string; problem: string | undefined }> {
   return new Promise((resolve) => {
     let output = "";
     let words = "";
-    const child = spawn(program, [...rest, "--version"], { stdio: ["ignore", "pipe", "pipe"], windowsHide: true, env });
+    const end = (problem?: string): void => {
+      clearTimeout(late);
+      resolve({ output, words, problem });
+    };
+    const child = spawn(program, [...rest], { stdio: ["ignore", "pipe", "pipe"], windowsHide: true, env });
     const late = setTimeout(() => {
       child.kill("SIGKILL");
-      resolve(`no answer within ${CHECK_MS / 1000} s`);
+      end(`no answer within ${CHECK_MS / 1000} s`);
     }, CHECK_MS);
     child.stdout.setEncoding("utf8").on("data", (text: string) => (output = (output + text).slice(0, 1000)));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (words = (words + text).slice(-1000)));
-    child.once("error", (error) => {
-      clearTimeout(late);
-      resolve(error.message);
-    });
-    child.once("close", (code) => {
-      clearTimeout(late);
-      const said = words.trim().split("\n").at(-1) ?? "";
-      resolve(code === 0 && /^opencode-sidecar \d/.test(output) ? undefined : `status ${code}${said === "" ? "" : `, ${said}`}`);
-    });
+    child.once("error", (error) => end(error.message));
+    child.once("close", (code, signal) => end(code === 0 ? undefined : (signal ?? `status ${code}`)));
   });
 }

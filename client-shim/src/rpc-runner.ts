@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { SidecarError } from "./errors.js";
 import type { Sidecar } from "./sidecar.js";
 import { type CreateShellOptions, createShell as createShellWith, type RootShell } from "./shell/index.js";
 import type { CommandRunner, RunningCommand, SpawnCommand } from "./shell/runner.js";
@@ -16,7 +17,7 @@ export function createShell(sidecar: Sidecar, options: CreateShellOptions = {}):
 /** Runs commands through `shell/*`. */
 export function sidecarRunner(sidecar: Sidecar): CommandRunner {
   const running = new Map<string, Remote>();
-  sidecar.on("shell/didOutput", ({ processId, stream, data }) => running.get(processId)?.output(stream, Buffer.from(data, "base64")));
+  sidecar.onOutput(({ processId, stream }, chunk) => running.get(processId)?.output(stream, chunk));
   sidecar.on("shell/didExit", ({ processId, exitCode, signal }) => {
     running.get(processId)?.end(exitCode, signal);
     running.delete(processId);
@@ -65,7 +66,7 @@ class Remote implements RunningCommand {
       this.#reject = reject;
     });
     this.#started = sidecar.call("shell/start", { processId: id, argv, cwd, env, stdin: stdin !== null, windowBytes: WINDOW_BYTES });
-    this.#started.catch((error: unknown) => this.fail(error));
+    this.#started.catch((error: unknown) => this.fail(asSystemError(error)));
     const abort = (): void => this.kill();
     if (signal?.aborted === true) abort();
     signal?.addEventListener("abort", abort, { once: true });
@@ -118,6 +119,12 @@ class Remote implements RunningCommand {
   async #quietly(work: Promise<unknown>): Promise<void> {
     await work.catch(() => undefined);
   }
+}
+
+/** In the system's words, as Bun says it. */
+function asSystemError(error: unknown): unknown {
+  if (!(error instanceof SidecarError) || error.kind !== "argumentsTooLong") return error;
+  return Object.assign(new Error(error.message), { code: "E2BIG" });
 }
 
 /** Output that has come and was not asked for yet; what is taken is acknowledged, so that more may come. */

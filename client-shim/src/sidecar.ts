@@ -1,7 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { makeApi } from "./api.js";
 import { type CallOptions, Connection } from "./connection.js";
-import { SidecarGoneError } from "./errors.js";
-import { IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
+import { SidecarError, SidecarGoneError } from "./errors.js";
+import type { OutputHandler } from "./frames.js";
+import { type Api, ErrorCodes, IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
 import { type Command, locate } from "./locate.js";
 import { RestartPolicy } from "./restart.js";
 
@@ -30,6 +32,8 @@ export type Method = Exclude<keyof Requests, "initialize" | "shutdown">;
 
 /** One sidecar process. It starts with the first call, and again with the next call after a crash. */
 export class Sidecar implements AsyncDisposable {
+  /** Every method as a function: `api.sync.run({}, { onProgress })`. */
+  readonly api: Api<CallOptions> = makeApi((method, params, options) => this.call(method, params, options));
   readonly #options: SidecarOptions;
   readonly #restart = new RestartPolicy();
   readonly #handlers: Array<(connection: Connection) => void> = [];
@@ -63,6 +67,13 @@ export class Sidecar implements AsyncDisposable {
   /** Listen to a notification, now or from the start on. */
   on<M extends Exclude<keyof Notifications, "$/progress">>(method: M, handler: (params: Notifications[M]["params"]) => void): void {
     const register = (connection: Connection): void => void connection.on(method, handler);
+    this.#handlers.push(register);
+    void this.#running?.then(({ connection }) => register(connection), () => undefined);
+  }
+
+  /** Output of commands that `shell/start` started: the bytes, in pieces as they come. Cheaper than the notification `shell/didOutput`. */
+  onOutput(handler: OutputHandler): void {
+    const register = (connection: Connection): void => connection.onOutput(handler);
     this.#handlers.push(register);
     void this.#running?.then(({ connection }) => register(connection), () => undefined);
   }
@@ -118,6 +129,15 @@ export class Sidecar implements AsyncDisposable {
   }
 }
 
+/** Raises `SidecarError` of the kind `unsupported` when the program is older or newer than this client, or another program. */
+function checkVersion(answer: Partial<InitializeResult> | null): void {
+  const version: unknown = answer?.capabilities?.experimental?.opencodeSidecar?.protocolVersion;
+  if (version === PROTOCOL_VERSION) return;
+  const speaks = version === undefined ? "no protocol that is known here" : `protocol ${String(version)}`;
+  const remedy = "Update the older of the two; OPENCODE_SIDECAR_COMMAND may name another program than you mean.";
+  throw new SidecarError(ErrorCodes.unsupported, `The sidecar speaks ${speaks}, this client protocol ${PROTOCOL_VERSION}.`, { kind: "unsupported", remedy });
+}
+
 type RunningOptions = SidecarOptions & { command: Command };
 
 class Running {
@@ -171,10 +191,11 @@ class Running {
     try {
       running.initialized = await running.connection.call("initialize", {
         processId: process.pid,
-        capabilities: {},
+        capabilities: { experimental: { opencodeSidecar: { binaryOutput: true } } },
         initializationOptions: { ...roots, protocolVersion: PROTOCOL_VERSION },
         ...(clientInfo === undefined ? {} : { clientInfo }),
       });
+      checkVersion(running.initialized);
       await running.connection.notify("initialized");
       return running;
     } catch (error) {

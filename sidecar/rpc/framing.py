@@ -63,4 +63,14 @@ def _content_length(header: bytes) -> int:
 
 def encode(body: bytes) -> bytes:
     """One frame."""
-    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    return head(body) + body
+
+
+def head(body: bytes) -> bytes:
+    """What comes before a JSON body."""
+    return b"Content-Length: %d\r\n\r\n" % len(body)
+
+
+def binary_head(size: int, meaning: bytes) -> bytes:
+    """What comes before bytes as they are, for hosts that asked for it. `meaning`: JSON in ASCII, on one line."""
+    return b"Content-Length: %d\r\nContent-Type: application/octet-stream\r\nContent-Meaning: %b\r\n\r\n" % (size, meaning)

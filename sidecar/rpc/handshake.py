@@ -36,7 +36,7 @@ METHODS = [
     *("config/get", "config/set"),
     *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
 ]
-FEATURES = ["cancel", "progress", "sessions", "history", "encryption", "config"]
+FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption", "config"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 
@@ -72,6 +72,14 @@ def wrong_version(params: object) -> int | None:
     given = params if isinstance(params, dict) else {}
     wanted = (given.get("initializationOptions") or {}).get("protocolVersion") or given.get("protocolVersion")
     return wanted if _is(wanted, int) and wanted != PROTOCOL_VERSION else None
+
+
+def wants_binary_output(params: object) -> bool:
+    """Whether the host takes `shell/didOutput` as frames of bytes; it says so among its capabilities, which older servers ignore."""
+    found = params
+    for name in ("capabilities", "experimental", "opencodeSidecar", "binaryOutput"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found is True
 
 
 def state_root(override: object) -> str:

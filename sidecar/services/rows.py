@@ -36,6 +36,8 @@ def load_value(ws: Workspace, value: Any, device: str) -> Any:
     """The value that a record of `device` only refers to; other values pass through. Raises segmentCorrupt."""
     if getattr(value, "sha256", None) is None:
         return value
+    if value.size > MAX_VALUE_BYTES:
+        raise SidecarError("segmentCorrupt", f"A large value claims to have {value.size} bytes: SQLite holds none of that size.")
     commit = ws.shadow.head_of(device)[0] or ""
     data, names = b"", ws.sealer.names_of(value.sha256) if ws.sealer is not None else [None]
     for name in names:

@@ -18,7 +18,7 @@ process.stdin.on("end", () => process.exit(0)).on("data", (data) => {
     buffer = buffer.subarray(head + 4 + length);
     if (message.method === "exit") process.exit(0);
     if (message.id === undefined) continue;
-    if (message.method === "initialize") answer(message.id, { capabilities: { experimental: { opencodeSidecar: { pid: process.pid } } } });
+    if (message.method === "initialize") answer(message.id, { capabilities: { experimental: { opencodeSidecar: { protocolVersion: 1, pid: process.pid } } } });
     else if (message.method === "shutdown") answer(message.id, null);
     else {
       const left = Number(readFileSync(file, "utf8"));

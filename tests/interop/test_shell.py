@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import SIDECAR
 from tests.support.npm import build
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def test_every_case_is_as_in_bun_or_a_known_difference(package: Path) -> None:
 
 
 def test_T15_commands_in_the_sidecar_behave_the_same(package: Path) -> None:  # noqa: N802
-    environ = {"SIDECAR": json.dumps([sys.executable, "-m", "sidecar"]), "PYTHONPATH": str(ROOT)}
+    environ = {"SIDECAR": json.dumps(SIDECAR), "PYTHONPATH": str(ROOT)}
     assert "1066 cases" in conformance(package, "--shell", str(ROOT / "tests/interop/sidecar-shell.mjs"), **environ)
 
 

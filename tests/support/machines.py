@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import zstandard
 from sidecar.app import Sidecar
 from sidecar.domain.clock import wall_clock_ms
 from sidecar.settings import Settings
+from tests.support.command import SIDECAR
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 SYNCED = ("session", "message", "part", "todo")
@@ -78,7 +78,7 @@ class Machine:
     def run(self, *arguments: str, timeout: float = 120, **extra: str) -> subprocess.CompletedProcess[str]:
         """The real command in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "sidecar", *arguments],
+            [*SIDECAR, *arguments],
             env=self.environ | extra,
             capture_output=True,
             text=True,

@@ -7,17 +7,18 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
+
+from tests.support.command import SIDECAR
 
 
 class RawClient:
     """The real server as a subprocess. `notifications` keeps what came without an id."""
 
     def __init__(self, environ: Mapping[str, str], *arguments: str, command: list[str] | None = None, drain_stderr: bool = True) -> None:
-        argv = command or [sys.executable, "-m", "sidecar", "serve", "--stdio"]
+        argv = command or [*SIDECAR, "serve", "--stdio"]
         self.process = subprocess.Popen([*argv, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ))
         self.notifications: list[dict[str, Any]] = []
         self.answers: dict[Any, dict[str, Any]] = {}

@@ -37,6 +37,11 @@ export function errorNumber(error: unknown): number {
   return typeof number === "number" ? Math.abs(number) : 1;
 }
 
+/** Not the command failed but what runs commands: no exit code says that, so the script rejects with it. */
+export function isRunnerGone(error: unknown): boolean {
+  return error instanceof Error && error.name === "SidecarGoneError";
+}
+
 /** Ends a command with a message, before or instead of running it. */
 export class CommandFailure extends Error {
   readonly exitCode: number;

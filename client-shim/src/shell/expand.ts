@@ -1,3 +1,4 @@
+import { append } from "./append.js";
 import type { Script, Word } from "./ast.js";
 import { expandMarked, type MarkedChar, markText } from "./braces.js";
 import type { ShellEnvironment } from "./environment.js";
@@ -36,7 +37,7 @@ export async function expandWord(word: Word, expander: Expander, options: { keep
     if (pending.chars.length > 0 || pending.quoted) words.push(textOf(pending.chars));
     pending = { chars: [], quoted: false };
   };
-  const add = (text: string, literal: boolean): void => void pending.chars.push(...markText(text, literal));
+  const add = (text: string, literal: boolean): void => append(pending.chars, markText(text, literal));
 
   for (const [index, part] of word.parts.entries()) {
     switch (part.type) {
@@ -85,10 +86,10 @@ export async function expandWord(word: Word, expander: Expander, options: { keep
     }
   }
 
-  if (word.hasBraces) words.push(...expandMarked(pending.chars).map(textOf));
+  if (word.hasBraces) append(words, expandMarked(pending.chars).map(textOf));
   if (word.hasGlob) {
     const matches = await expandGlob(pending.chars, expander.environment.cwd);
-    if (matches.length > 0) words.push(...matches);
+    if (matches.length > 0) append(words, matches);
     else if (options.keepUnmatchedGlob === true) flush();
     else throw new CommandFailure(`no matches found: ${textOf(pending.chars)}`);
   } else if (!word.hasBraces) flush();

@@ -2,6 +2,7 @@
  * Pathname expansion. Not a library: in this dialect only `*`, `**` and braces are special, quoting is known per
  * character, results keep the spelling of the pattern (`./`, `dir/../`) and the order of the directory.
  */
+import { append } from "./append.js";
 import { opendir, stat } from "node:fs/promises";
 import { isAbsolute, join, parse } from "node:path";
 import { expandMarked, type MarkedChar } from "./braces.js";
@@ -43,7 +44,7 @@ async function expandOne(pattern: readonly MarkedChar[], cwd: string): Promise<s
   const directoriesOnly = text.endsWith("/");
   const pending: PendingStep[] = [{ prefix, segments: splitSegments(rest) }];
   // A stack: a directory's own matches come first, then those below its last directory. The order is Bun's.
-  for (let item = pending.pop(); item !== undefined; item = pending.pop()) pending.push(...(await step(item, cwd, directoriesOnly, results)));
+  for (let item = pending.pop(); item !== undefined; item = pending.pop()) append(pending, await step(item, cwd, directoriesOnly, results));
   return results;
 }
 

@@ -1,10 +1,11 @@
+import { append } from "./append.js";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { constants } from "node:os";
 import { resolve } from "node:path";
 import type { Assignment, Binary, Command, Conditional, Expression, If, Pipeline, Redirect, Script, Statement } from "./ast.js";
 import { builtinFor } from "./builtins/index.js";
 import { ShellEnvironment } from "./environment.js";
-import { CommandFailure, systemMessage } from "./errors.js";
+import { CommandFailure, isRunnerGone, systemMessage } from "./errors.js";
 import { type Expander, expandWord } from "./expand.js";
 import type { RedirectObject } from "./lexer.js";
 import type { CommandRunner, RunningCommand } from "./runner.js";
@@ -138,7 +139,7 @@ export class Interpreter {
     for (const word of command.words) {
       const { words, exitCode } = await this.#expand(word, environment, streams);
       if (argv.length === 0 && words.length === 0) substitutionCode = exitCode;
-      argv.push(...words);
+      append(argv, words);
     }
     const name = argv[0];
     // Nothing is left of a command like `$UNSET`; of `$(false)`, the exit code.
@@ -186,6 +187,7 @@ export class Interpreter {
     }
     const [exit] = await Promise.all([
       running.exited.catch((error: unknown) => {
+        if (isRunnerGone(error)) throw error;
         throw new CommandFailure(`${systemMessage(error)}: ${argv[0] ?? ""}\n`);
       }),
       pump(running.stdout, stdout, running),

@@ -22,13 +22,13 @@ export class Collector implements ByteSink {
   /** The bytes, in memory of their own: `.buffer` holds nothing else, unlike that of a pooled `Buffer`. */
   bytes(): Buffer<ArrayBuffer> {
     const length = this.#chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-    const bytes = new Uint8Array(new ArrayBuffer(length));
+    const bytes = Buffer.allocUnsafeSlow(length) as Buffer<ArrayBuffer>; // all of it is written, so that it need not be cleared
     let offset = 0;
     for (const chunk of this.#chunks) {
       bytes.set(chunk, offset);
       offset += chunk.byteLength;
     }
-    return Buffer.from(bytes.buffer);
+    return bytes;
   }
 
   text(): string {

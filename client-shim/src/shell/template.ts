@@ -1,10 +1,11 @@
+import { append } from "./append.js";
 import type { RedirectObject, SourceUnit } from "./lexer.js";
 
 /** Join the strings of a template and its values; the values stay apart from the syntax. */
 export function templateSource(strings: readonly string[], values: readonly unknown[]): SourceUnit[] {
   const source: SourceUnit[] = [];
   for (const [index, text] of strings.entries()) {
-    source.push(...wellFormed(text));
+    append(source, wellFormed(text));
     if (index === strings.length - 1) break;
     if (index >= values.length) throw new Error("Shell script is missing JSValue arg");
     appendValue(source, values[index]);
@@ -22,7 +23,7 @@ function appendValue(source: SourceUnit[], value: unknown): void {
       appendValue(source, item);
     }
   } else if (isRaw(value)) {
-    source.push(...wellFormed(`${value.raw}`));
+    append(source, wellFormed(`${value.raw}`));
   } else if (isStringifiable(value)) {
     source.push({ kind: "string", text: argumentText(value) });
   } else {

@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Any
 
+from sidecar.adapters.process.tree import Tree
+
 TERMINATE_SECONDS = 2.0
 
 
@@ -25,27 +27,22 @@ def stop_group(process: subprocess.Popen[bytes], grace: float = TERMINATE_SECOND
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
         return
-    _signal(process.pid, signal.SIGTERM)
+    tree = Tree(process.pid)
+    tree.signal(signal.SIGTERM, collected=_collected(process))
     deadline = time.monotonic() + grace
-    while time.monotonic() < deadline and _alive(process):
+    while time.monotonic() < deadline and tree.runs(collected=_collected(process)):
         time.sleep(0.01)
-    if _alive(process):
-        _signal(process.pid, signal.SIGKILL)
+    if tree.runs(collected=_collected(process)):
+        tree.signal(signal.SIGKILL, collected=_collected(process))
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(grace)
 
 
-def _alive(process: subprocess.Popen[bytes]) -> bool:
-    """Whether anybody of the group is left, the child itself or one that survived it."""
-    ended = process.poll() is not None
-    return _signal(process.pid, 0) if ended else True
+def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to a child and all that it started."""
+    if os.name == "posix":
+        Tree(process.pid).signal(number, collected=_collected(process))
 
 
-def _signal(group: int, number: int) -> bool:
-    if sys.platform == "win32":
-        return False
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+def _collected(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None

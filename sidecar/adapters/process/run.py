@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from sidecar.adapters.process import guard
 from sidecar.adapters.process.group import stop_group
 from sidecar.adapters.process.spawn import spawn
 from sidecar.domain.task import Task
@@ -75,6 +76,7 @@ def run(
 def outcome(process: subprocess.Popen[bytes]) -> tuple[int | None, str | None]:
     """(exit code, None) or (None, name of the signal)."""
     code = process.wait()
+    guard.forget(process.pid)
     if code >= 0:
         return code, None
     try:

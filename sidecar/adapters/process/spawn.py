@@ -9,9 +9,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sidecar.adapters.process import guard
+from sidecar.adapters.process.batch import problem
 from sidecar.adapters.process.group import new_group
 from sidecar.domain.errors import SidecarError
 
+BATCH_REMEDY = "Run the program that the batch file starts, or give the text through stdin, a file or the environment."
 _CREATE_NO_WINDOW = 0x08000000
 _CREATE_NEW_PROCESS_GROUP = 0x00000200
 
@@ -19,7 +22,7 @@ _CREATE_NEW_PROCESS_GROUP = 0x00000200
 def spawn(argv: Sequence[str], cwd: str | None, env: Mapping[str, str], *, stdin: bool) -> subprocess.Popen[bytes]:
     """A running command in a process group of its own; its stdin is a pipe or empty, never ours.
 
-    Raises SidecarError: invalidParams, cwdMissing, commandNotFound, argumentsTooLong.
+    Raises SidecarError: invalidParams, cwdMissing, commandNotFound, argumentsTooLong, batchArgument.
     """
     _check(argv, cwd, env)
     program = which(argv[0], cwd, env)
@@ -27,9 +30,14 @@ def spawn(argv: Sequence[str], cwd: str | None, env: Mapping[str, str], *, stdin
         raise SidecarError(
             "commandNotFound", f"There is no command {argv[0]!r}.", detail=env.get("PATH", ""), remedy="Install it, or give its full path.", retryable=False
         )
+    refusal = problem(program, argv, windows=os.name == "nt")
+    if refusal is not None:
+        raise SidecarError(
+            "batchArgument", f"{os.path.basename(program)} is a batch file, and {refusal}.", detail=program, remedy=BATCH_REMEDY, retryable=False
+        )
     options: dict[str, Any] = {"creationflags": _CREATE_NO_WINDOW | _CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else new_group()
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(argv),
             executable=program,
             cwd=cwd,
@@ -40,6 +48,8 @@ def spawn(argv: Sequence[str], cwd: str | None, env: Mapping[str, str], *, stdin
             bufsize=0,
             **options,
         )
+        guard.watch(process.pid)
+        return process
     except OSError as error:
         if error.errno == errno.E2BIG:
             raise SidecarError("argumentsTooLong", "The arguments are longer than this system allows.", remedy="Give them through stdin or a file.") from None

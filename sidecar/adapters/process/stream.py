@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from sidecar.adapters.process.group import stop_group
+from sidecar.adapters.process.group import signal_group, stop_group
 from sidecar.adapters.process.run import CHUNK, LINGER_SECONDS, outcome
 from sidecar.adapters.process.spawn import spawn
 from sidecar.domain.errors import SidecarError
@@ -74,8 +74,7 @@ class Streaming:
             raise SidecarError("invalidParams", f"There is no signal {name[:20]!r}.", remedy="Give a name such as SIGTERM.")
         self.drop_output()
         if os.name == "posix" and number not in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+            signal_group(self._process, number)
             return
         threading.Thread(target=stop_group, args=(self._process, 0.0 if name == "SIGKILL" else grace), daemon=True).start()
 

@@ -7,8 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import zstandard
-
+from sidecar.adapters.segments.bounded import decompress
 from sidecar.adapters.segments.values import unpack
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import TABLES, Group, Mention, Record, Version
@@ -83,7 +82,7 @@ class SegmentReader:
         if length > MAX_DIRECTORY_BYTES or end > len(self._data) - CHECKSUM_BYTES:
             raise corrupt(self.name, "its directory does not fit")
         try:
-            directory = unpack(zstandard.ZstdDecompressor().decompress(self._open(0, start, end), max_output_size=MAX_DIRECTORY_BYTES))
+            directory = unpack(decompress(self._open(0, start, end), MAX_DIRECTORY_BYTES))
             previous = directory.get("previous")
             self.previous = previous if isinstance(previous, str) else None
             if directory["device"] != self.device or directory["sequence"] != self.sequence:
@@ -93,7 +92,7 @@ class SegmentReader:
             for size, raw_size, groups in directory["frames"]:
                 frames.append((offset, int(size), int(raw_size), groups))
                 offset += size
-        except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
         if offset != len(self._data) - CHECKSUM_BYTES:
             raise corrupt(self.name, "its frames do not fill it")
@@ -137,11 +136,11 @@ class SegmentReader:
         if raw_size > MAX_FRAME_BYTES:
             raise corrupt(self.name, "a frame is too large")
         try:
-            raw = zstandard.ZstdDecompressor().decompress(self._open(index + 1, offset, offset + size), max_output_size=raw_size)
+            raw = decompress(self._open(index + 1, offset, offset + size), raw_size)
             for session_id, rows in unpack(raw):
                 for table, key, time, counter, seen, columns in rows:
                     if table >= len(TABLES):
                         continue  # a table that a newer version shares: this one leaves it alone
                     yield Record(TABLES[table], key, session_id, Version(time, counter, self.device), columns, seen)
-        except (ValueError, TypeError, zstandard.ZstdError) as error:
+        except (ValueError, TypeError) as error:
             raise corrupt(self.name, f"a frame is unreadable ({type(error).__name__})") from None

@@ -68,7 +68,7 @@ class SegmentWriter:
         """Append one record. Raises nothing that depends on its content."""
         columns = record.columns
         if columns is not None:
-            if record.table not in _PLAIN or len(columns.get("data") or "") * 4 > LARGE_VALUE_BYTES:
+            if record.table not in _PLAIN or _may_be_large(columns.get("data")):
                 columns = {name: self._externalise(value) if isinstance(value, (str, bytes)) else value for name, value in columns.items()}
             if record.seen is not None:
                 self._contexts[record.session_id] = record.seen
@@ -84,7 +84,7 @@ class SegmentWriter:
             self._close_frame()
 
     def _externalise(self, value: str | bytes) -> str | bytes | BlobRef:
-        if len(value) * 4 <= LARGE_VALUE_BYTES:  # no text is longer than four bytes a character
+        if not _may_be_large(value):
             return value
         data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         if len(data) <= LARGE_VALUE_BYTES:
@@ -157,3 +157,8 @@ def _compress(raw: bytearray, sealed: Sealed | None, piece: int) -> bytes:
 def _array_head(length: int) -> bytes:
     """MessagePack array header, always in its 32-bit form."""
     return b"\xdd" + length.to_bytes(4, "big")
+
+
+def _may_be_large(value: object) -> bool:
+    """No text is longer than four bytes a character."""
+    return isinstance(value, (str, bytes)) and len(value) * 4 > LARGE_VALUE_BYTES

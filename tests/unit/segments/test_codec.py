@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.adapters.segments import SegmentReader, SegmentWriter
 from sidecar.adapters.segments import writer as writer_module
+from sidecar.adapters.segments.bounded import decompress
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import MESSAGE, PART, SESSION, TABLES, Record, Version
 
@@ -132,3 +134,25 @@ def test_a_large_value_is_stored_once_beside_the_records() -> None:
     data, _, blobs = write([Record(PART, f"prt_{n}", "ses_1", version, {"data": text}) for n in range(3)])
     assert len(blobs) == 1, "the same value travels once"
     assert len(data) < 2_000
+
+
+def test_a_value_of_an_unexpected_type_travels_like_any_other() -> None:
+    records = [Record(PART, "prt_1", "ses_1", Version(1, 0, DEVICE), {"data": 7})]
+    data, path, _ = write(records)
+    assert read(data, path)["ses_1"][0].columns == {"data": 7}
+
+
+def test_six_kilobytes_do_not_become_gigabytes() -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(100 << 20))
+    assert len(bomb) < 10_000
+    with pytest.raises(ValueError, match="more than"):
+        decompress(bomb, 1000)
+    unsized = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(100 << 20))
+    with pytest.raises(ValueError, match="size"):
+        decompress(unsized, 1000)
+
+
+@given(st.binary(max_size=200), st.integers(0, 1000))
+def test_bytes_that_are_no_frame_are_a_value_error(data: bytes, limit: int) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decompress(data, limit)

@@ -1,0 +1,47 @@
+// A stand-in for a sidecar that misbehaves: misbehaving.mjs MODE serve --stdio
+const [mode, number] = process.argv[2].split(":");
+let buffer = Buffer.alloc(0);
+let calls = 0;
+const send = (message) => {
+  const body = JSON.stringify({ jsonrpc: "2.0", ...message });
+  process.stdout.write(`Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+};
+const experimental = (more) => ({ capabilities: { experimental: { opencodeSidecar: { protocolVersion: 1, pid: process.pid, ...more } } } });
+
+if (mode === "garbage") process.stdout.write("Welcome to a program that talks to people\n");
+process.stdin.on("end", () => process.exit(0)).on("data", (data) => {
+  buffer = Buffer.concat([buffer, data]);
+  for (;;) {
+    const head = buffer.indexOf("\r\n\r\n");
+    if (head < 0) return;
+    const length = Number(/Content-Length: (\d+)/i.exec(buffer.subarray(0, head).toString())[1]);
+    if (buffer.length < head + 4 + length) return;
+    const message = JSON.parse(buffer.subarray(head + 4, head + 4 + length).toString());
+    buffer = buffer.subarray(head + 4 + length);
+    receive(message);
+  }
+});
+
+function receive({ id, method, params }) {
+  if (method === "exit") process.exit(0);
+  if (id === undefined) return;
+  if (method === "shutdown") return send({ id, result: null });
+  if (method === "initialize") {
+    if (mode === "silent") return;
+    if (mode === "older") return send({ id, result: experimental({ protocolVersion: 0 }) });
+    if (mode === "refusing") return send({ id, error: { code: -31024, message: "The host speaks protocol 1, this server 0.", data: { kind: "unsupported", remedy: "Update." } } });
+    if (mode === "stranger") return send({ id, result: { capabilities: { hoverProvider: true } } });
+    return send({ id, result: experimental({}) });
+  }
+  calls += 1;
+  if (mode === "dies" && calls === Number(number)) process.kill(process.pid, "SIGKILL");
+  if (mode === "babbles" && calls === 2) return void process.stdout.write("Traceback (most recent call last):\n  File \"x.py\"\n\n");
+  if (mode === "no-json") return void process.stdout.write("Content-Length: 9\r\n\r\n{\"id\": no");
+  if (mode === "endless") return void process.stdout.write(`Content-Length: 1\r\n${"X-More: y\r\n".repeat(2000)}`);
+  if (mode === "huge") return void process.stdout.write("Content-Length: 99999999999\r\n\r\n");
+  if (mode === "floods") {
+    for (let done = 0; done < Number(number); done += 1) send({ method: "$/progress", params: { token: params.workDoneToken, value: { kind: "report", phase: "x", done, total: null, bytes: 0 } } });
+    send({ method: "$/progress", params: { token: params.workDoneToken, value: { kind: "end" } } });
+  }
+  send({ id, result: { calls } });
+}
