@@ -50,7 +50,7 @@ class ConfigVault:
     def __init__(self, ws: Workspace, heads: Mapping[str, str]) -> None:
         self.ws = ws
         self.sealed = ws.identity.encryption != "none"
-        others = sorted(name for name in heads if not name.startswith("sessions/") and name != SEALED_BRANCH)
+        others = sorted(name for name in heads if not name.startswith(("sessions/", "forgotten/")) and name != SEALED_BRANCH)
         self._ordinary = next((name for name in (DEFAULT_BRANCH, "master", *others) if name in heads), DEFAULT_BRANCH)
         self.branch = SEALED_BRANCH if self.sealed else self._ordinary
 
