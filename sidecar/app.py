@@ -189,8 +189,8 @@ class Sidecar(ConfigUseCases, TrustUseCases, KeyUseCases):
         from sidecar.services.cycle import run_cycle
 
         with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
-            result = run_cycle(ws, task, publish=publish, fetch=fetch, allow_deletions=params.allow_deletions)
-            return self._with_config(ws, result, task, publish=publish, fetch=fetch, allow_deletions=params.allow_deletions)
+            kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": params.allow_deletions}
+            return self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
 
     # --- looking --------------------------------------------------------------------------------------------------
     def status(self, _params: StatusParams, _task: Task) -> StatusResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SETTINGS_FILE, SYNCEDS_FILE = "opencode-sidecar.jsonc", "opencode-synced.jsonc"
 _ASKED_AGAIN = frozenset({"includeSecrets", "includePromptStash", "extraSecretPaths"})
 """What opencode-synced's settings do not decide for us: whether credentials leave this machine."""
+_NO_DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCorrupt"})
 _NEW = b"// Settings of opencode-sidecar; docs/configuration.md says what they mean.\n{}\n"
 
 
@@ -98,8 +100,18 @@ class ConfigUseCases(ABC):
         return chosen, problems, source
 
     # --- in a cycle ---------------------------------------------------------------------------------------------------
-    def _with_config(self, ws: Workspace, result: CycleResult, task: Task, *, publish: bool, fetch: bool, allow_deletions: bool) -> CycleResult:
-        """Add the configuration's part. What goes wrong there is told and does not undo what the sessions' part did."""
+    def _with_config(self, ws: Workspace, sessions: Callable[[], CycleResult], task: Task, *, publish: bool, fetch: bool, allow_deletions: bool) -> CycleResult:
+        """A cycle of sessions, and the configuration's part. What goes wrong with one does not hold up the other."""
+        try:
+            result = sessions()
+        except SidecarError as error:
+            if error.kind in _NO_DATABASE:  # opencode was never started here: it shall find its settings when it is
+                self._config_part(ws, CycleResult(uuid.uuid4().hex[:12], up_to_date=False), task, publish=publish, fetch=fetch, allow_deletions=allow_deletions)
+            raise
+        return self._config_part(ws, result, task, publish=publish, fetch=fetch, allow_deletions=allow_deletions)
+
+    def _config_part(self, ws: Workspace, result: CycleResult, task: Task, *, publish: bool, fetch: bool, allow_deletions: bool) -> CycleResult:
+        """Add it to a result. What goes wrong is told there."""
         from attrs import evolve
 
         from sidecar.domain.config_names import Refused

@@ -62,8 +62,8 @@ def scrub(value: Any, known: Any, values: Mapping[str, str], taken: Callable[[st
     `taken`: whether a name means something else already. `looks_secret`: a scanner's opinion of a text.
     """
     result = Scrubbed(value)
-    owners: dict[str, str] = {name: text for name, text in values.items() if name not in _names_in(known)}
-    everywhere = _names_in(value)
+    owners: dict[str, str] = {name: text for name, text in values.items() if name not in names_in(known)}
+    everywhere = names_in(value)
     for path, text, siblings in list(_texts(value)):
         spans = _spans(path, text, siblings, looks_secret)
         if not spans:
@@ -73,9 +73,9 @@ def scrub(value: Any, known: Any, values: Mapping[str, str], taken: Callable[[st
         pieces, last = [], 0
         for index, (start, end) in enumerate(spans):
             secret = text[start:end]
-            name = names[index] if names else _new_name(path, index, secret, owners, lambda n: n in everywhere or n in _names_in(known) or taken(n))
+            name = names[index] if names else _new_name(path, index, secret, owners, lambda n: n in everywhere or n in names_in(known) or taken(n))
             if owners.setdefault(name, secret) != secret:  # the same name would mean two secrets
-                name = _new_name(path, index, secret, owners, lambda n: n in everywhere or n in _names_in(known) or taken(n))
+                name = _new_name(path, index, secret, owners, lambda n: n in everywhere or n in names_in(known) or taken(n))
                 owners[name] = secret
             pieces += [text[last:start], f"{{env:{name}}}"]
             last = end
@@ -201,7 +201,8 @@ def _names_of(before: str, text: str, spans: list[tuple[int, int]]) -> list[str]
     return [whole[1]] if whole is not None and spans == [(0, len(text))] else None
 
 
-def _names_in(value: Any) -> set[str]:
+def names_in(value: Any) -> set[str]:
+    """The variables that placeholders in it name."""
     return {name for _, text, _ in _texts(value) for name in _ENV.findall(text)}
 
 

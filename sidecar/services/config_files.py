@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.domain.config_merge import MISSING, Conflict, Merged, merge_lines, merge_values, same
 from sidecar.domain.config_overrides import Overrides
 from sidecar.domain.config_plan import JSON, LINES, SETS, TEXT, Row, policy_of
-from sidecar.domain.config_secrets import Moved, scrub, unscrub
+from sidecar.domain.config_secrets import Moved, names_in, scrub, unscrub
 
 Content = bytes | None
 
@@ -50,10 +50,10 @@ class FileMerge:
 
 
 class FileMerger:
-    """Merges the files of one cycle. `sealed`: what is pushed can be read by the user's own devices alone."""
+    """Merges the files of one cycle. `sealed`: what is pushed can be read by the user's own devices alone. `filled`: secrets that were put in before."""
 
-    def __init__(self, tools: ConfigTools, overrides: Overrides, *, sealed: bool, allowed: tuple[str, ...] = ()) -> None:
-        self.tools, self.overrides, self._sealed, self._allowed = tools, overrides, sealed, allowed
+    def __init__(self, tools: ConfigTools, overrides: Overrides, *, sealed: bool, allowed: tuple[str, ...] = (), filled: Iterable[str] = ()) -> None:
+        self.tools, self.overrides, self._sealed, self._allowed, self._filled = tools, overrides, sealed, allowed, frozenset(filled)
         self.names = dict(overrides.names)
 
     def merge(self, row: Row, path: str, base: Content, mine: Content, theirs: Content, *, main: bool = False, apart: bool = False) -> FileMerge:
@@ -102,7 +102,9 @@ class FileMerger:
         wanted_here = merged.mine if row.only is None else _beside(local, merged.mine, row.only)
         wanted_there = merged.theirs if row.only is None else _beside(there_all, merged.theirs, row.only)
         if isinstance(wanted_here, (dict, list)):
-            wanted_here = unscrub(wanted_here, self.names) if not row.secret else wanted_here
+            if not row.secret:  # where a person has put a placeholder back in the place of a secret, it stays
+                chosen = names_in(local) & self._filled
+                wanted_here = unscrub(wanted_here, {name: text for name, text in self.names.items() if name not in chosen})
             if row.overrides and isinstance(wanted_here, dict):
                 wanted_here = self.overrides.local(wanted_here, everywhere=main)
         result = self._texts(row, (base, mine, theirs), portable, merged, (wanted_here, wanted_there), apart=apart)

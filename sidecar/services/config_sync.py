@@ -189,7 +189,7 @@ class ConfigSync:
         problems = [*local.problems, *remote.problems]
         overrides = self.overrides()
         plan = ConfigPlan(problems=problems, overrides=overrides, stamp=local.stamp)
-        merger = FileMerger(self.parts.tools, overrides, sealed=vault.sealed, allowed=self.parts.settings.allow_secrets_in)
+        merger = FileMerger(self.parts.tools, overrides, sealed=vault.sealed, allowed=self.parts.settings.allow_secrets_in, filled=self.state.get("filled", ()))
         paths = self._paths(local, remote, plan)
         keep = self._vanished(plan, paths, local, remote) if not allow_deletions else set()
         main = self._main_file(local, remote)
@@ -342,6 +342,7 @@ class ConfigSync:
         self.state["commit"], self.state["key"] = remote.commit, self._key() if not remote.reseal or publish else self.state.get("key")
         if fetch:
             self.state["overrides"] = config_overrides.applied(plan.overrides)
+            self.state["filled"] = sorted(plan.overrides.names | plan.names)
         changed_here = any(file.comes_in for file in plan.files) or plan.names or plan.overrides.edits
         self.state["stamp"] = plan.stamp if whole and not changed_here else None
         store.save(self.state)

@@ -208,6 +208,36 @@ def test_a_secret_keeps_working_where_it_is_and_has_one_name(pair: tuple[Machine
     assert oct((folder(a) / "opencode-sidecar.overrides.jsonc").stat().st_mode & 0o777) == "0o600"
 
 
+def test_a_placeholder_is_filled_when_its_value_is_given_and_stays_when_a_person_wants_it(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    put(a, "opencode.json", json.dumps({"provider": {"p": {"options": {"apiKey": "the-key-of-a"}}}}))
+    sync(a, b)
+    placeholder = "{env:opencode_provider_P_OPTIONS_APIKEY}"
+
+    def key(machine: Machine) -> str:
+        return str(json.loads(get(machine, "opencode.json"))["provider"]["p"]["options"]["apiKey"])
+
+    assert key(b) == placeholder
+    put(b, "opencode-sidecar.overrides.jsonc", json.dumps({"{env}": {placeholder[5:-1]: "the-key-of-b"}}))
+    sync(b, a)
+    assert (key(a), key(b)) == ("the-key-of-a", "the-key-of-b")
+    put(a, "opencode.json", json.dumps({"provider": {"p": {"options": {"apiKey": placeholder}}}}))
+    sync(a, b, a)
+    assert (key(a), key(b)) == (placeholder, "the-key-of-b"), "what a person wrote was undone"
+
+
+def test_settings_come_before_opencode_was_ever_started(pair: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
+    a, _ = pair
+    put(a, "opencode.json", '{"theme": "x"}')
+    sync(a)
+    c = Machine(a.root.parent / "c")
+    turn_on(c)
+    key = a.cli("show-key", "--yes")["recoveryKey"]
+    assert c.cli("link", str(remote), "--key", key, expect=(1,))["error"]["kind"] == "databaseMissing"
+    assert c.cli("sync", expect=(1,))["error"]["kind"] == "databaseMissing"
+    assert get(c, "opencode.json") == '{"theme": "x"}'
+
+
 def test_what_a_cycle_changed_can_be_taken_back(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     put(a, "opencode.json", '{"theme": "one"}')
