@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,12 +31,30 @@ EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "30"))
 SECRETS = ("hidden-one", "hidden-two")
 
 
+class Crash(BaseException):
+    """The process dies here: nothing catches it."""
+
+
+class CrashingTask(Task):
+    """Dies at the n-th point where the operation looks at its task."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.left = after
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Crash
+
+
 class Vault:
     """What the remote holds, in memory, with a rival that may push between our fetch and our push."""
 
     def __init__(self) -> None:
         self.states: list[dict[str, bytes]] = [{}]
         self.rivals: list[dict[str, bytes]] = []
+        self.while_pushing: Callable[[], None] = lambda: None
 
     def heads(self) -> dict[str, str]:
         return {"main": str(len(self.states) - 1)} if len(self.states) > 1 else {}
@@ -59,8 +77,9 @@ class Branch:
     def read(self, remote: RemoteConfig, path: str) -> bytes:
         return self.vault.states[int(remote.commit or 0)][path]
 
-    def push(self, _task: Task, remote: RemoteConfig, changed: Mapping[str, bytes | None], _message: str) -> RemoteConfig:
+    def push(self, task: Task, remote: RemoteConfig, changed: Mapping[str, bytes | None], _message: str) -> RemoteConfig:
         vault = self.vault
+        task.check()
         if vault.rivals:
             vault.states.append({**vault.states[-1], **vault.rivals.pop()})
         if int(remote.commit or 0) != len(vault.states) - 1:
@@ -68,6 +87,8 @@ class Branch:
         state = {path: data for path, data in {**vault.states[-1], **changed}.items() if data is not None}
         assert not any(secret.encode() in data for data in state.values() for secret in SECRETS), "a secret was pushed"
         vault.states.append(state)
+        vault.while_pushing()
+        task.check()
         return RemoteConfig(str(len(vault.states) - 1), {path: hashlib.sha256(data).hexdigest() for path, data in state.items()})
 
 
@@ -81,11 +102,17 @@ class Device:
         self.vault = vault
         self.cycle = 0
 
-    def sync(self) -> config_sync.ConfigOutcome:
+    def sync(self, crash_after: int = 0) -> config_sync.ConfigOutcome | None:
         self.cycle += 1
-        return self.parts().run(f"cycle{self.cycle}", self.vault.heads(), publish=True, fetch=True)
+        try:
+            return self._sync(CrashingTask(crash_after))
+        except Crash:
+            return None
 
-    def parts(self) -> ConfigSync:
+    def _sync(self, task: Task) -> config_sync.ConfigOutcome:
+        return self.parts(task).run(f"cycle{self.cycle}", self.vault.heads(), publish=True, fetch=True)
+
+    def parts(self, task: Task | None = None) -> ConfigSync:
         ws: Any = SimpleNamespace(
             vault=self.vault,
             sealer=None,
@@ -93,7 +120,7 @@ class Device:
             repo=SimpleNamespace(remote_heads=lambda _: self.vault.heads()),
         )
         chosen = ConfigSettings({**SWITCHES, "includeConfig": True, "includePromptStash": True})
-        return ConfigSync(ws, Sidecar(self.settings)._config_parts(chosen), Task())
+        return ConfigSync(ws, Sidecar(self.settings)._config_parts(chosen), task or Task())
 
     def conflicts(self) -> list[Any]:
         return resolve(self.parts(), "c", ResolveParams()).conflicts
@@ -141,7 +168,7 @@ class Device:
 KEYS = st.sampled_from(["model", "plugin", "a", "b"])
 VALUES = st.sampled_from(["x", "y", "z"])
 EDITS = st.tuples(st.just("edit"), st.sampled_from(["set", "set", "unset", "line", "write", "remove"]), KEYS, VALUES, st.integers(0, 3))
-SYNCS = st.tuples(st.just("sync"), st.booleans(), st.integers(0, 3))
+SYNCS = st.tuples(st.just("sync"), st.booleans(), st.integers(0, 12), st.integers(0, 3))
 SCRIPTS = st.lists(st.one_of(EDITS, SYNCS), min_size=4, max_size=14)
 
 
@@ -164,7 +191,7 @@ def test_configuration_converges(count: int, script: list[Any], choice: str) -> 
                 if step[1]:
                     vault.rivals.append({"config/agents/rival.md": str(len(vault.states)).encode()})
                 before = device.content()
-                device.sync()
+                device.sync(step[2])
                 _lost_nothing(device, before)
         vault.rivals.clear()
         for _ in range(3):
@@ -184,6 +211,7 @@ def test_configuration_converges(count: int, script: list[Any], choice: str) -> 
             assert device.conflicts() == []
             assert device.content() == devices[0].content(), "devices disagree for ever"
             done = device.sync()
+            assert done is not None
             assert (done.files, done.pushed) == ([], False), "a cycle with nothing to do did something"
 
 
@@ -194,6 +222,24 @@ def _lost_nothing(device: Device, before: dict[str, Any]) -> None:
     kept = {entry["repo"] for entry in store.backup(f"cycle{device.cycle}")}
     for name, data in before.items():
         assert after.get(name) == data or f"config/{name}" in kept, f"{name} was changed without a copy"
+
+
+def test_a_file_that_changed_while_it_was_synced_is_not_overwritten(tmp_path: Path) -> None:
+    vault = Vault()
+    a, b = (Device(tmp_path / name, vault) for name in "ab")
+    a.edit("set", "model", "x")
+    a.sync()
+    b.sync()
+    a.edit("set", "a", "y")
+    a.sync()
+    b.edit("set", "b", "z")
+    vault.while_pushing = lambda: b.edit("set", "model", "typed just now")
+    b.sync()
+    vault.while_pushing = lambda: None
+    for device in (b, a, b):
+        device.sync()
+    for device in (a, b):
+        assert json.loads((device.folder / "opencode.json").read_bytes()) == {"model": "typed just now", "mcp": {"a": "y", "b": "z"}}
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
