@@ -65,7 +65,7 @@ class FileMerger:
             try:
                 return self._json(row, base, mine, theirs, main=main, apart=apart)
             except ValueError as error:
-                return FileMerge(mine, theirs, base, problem=f"not valid JSON, {error}")
+                return FileMerge(mine, theirs, base, problem=f"it cannot be merged, {error}")
         result = merge_whole(base, mine, theirs)
         if result.conflicts and mine is not None and theirs is not None:
             merged = None

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 Path = tuple[str, ...]
-MAX_BYTES = 4 << 20
+MAX_BYTES = 2 << 20
+MAX_WORK = 32 << 20
+"""Differences times size, beyond which a file is not merged: somebody made it to keep us busy."""
 MAX_DEPTH = 100
-_TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+"|//[^\n]*|/\*.*?\*/|[^\s"/]|["/]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+"|//[^\n]*|/\*.*?\*/|[,{}\[\]]|[^\s"/,{}\[\]]++|["/]', re.DOTALL)
 _EXPONENT = re.compile(rb'"(?:[^"\\]|\\.)*+"|[0-9][eE]\+')
 """tree-sitter's grammar lacks the plus sign of an exponent."""
 _BOM = b"\xef\xbb\xbf"
@@ -174,7 +176,10 @@ def edit(text: bytes, wanted: Any, source: bytes | None = None) -> bytes:
         if _same(document.value, wanted) and document.root.kind != "nothing":
             return text
         return _replaced(document, wanted)
-    for path, value in list(changes(document.value, wanted)):
+    needed = list(changes(document.value, wanted))
+    if len(needed) * len(text) > MAX_WORK:
+        raise SyntaxProblem(f"{len(needed)} differences are too many to put in one by one", 1, 1)
+    for path, value in needed:
         document = parse(text)
         text = _set(document, path, value, other) if value is not MISSING else _without(document, document.find(path), path)
     return text
@@ -327,11 +332,10 @@ def _without(document: Document, item: Item | None, path: Path, tree: Tree | Non
 
 
 def _comma(document: Document, start: int, end: int) -> int | None:
-    place = start
+    place, comments = start, dict(document.comments)
     while place < end:
-        inside = next((span for span in document.comments if span[0] == place), None)
-        if inside is not None:
-            place = inside[1]
+        if place in comments:
+            place = comments[place]
             continue
         if document.text[place : place + 1] == b",":
             return place

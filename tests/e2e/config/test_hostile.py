@@ -90,7 +90,7 @@ def test_a_hostile_remote_writes_nothing_outside(machine: Make, remote: Path, tm
     assert written == {"AGENTS.md", "agents/good.md", "agents/x.md", "commands/Case.md", "modes/link", "modes/file.md", "tools", "opencode-sidecar.jsonc"}
     assert list(outside.iterdir()) == [], "something was written through a link"
     assert json.loads((folder / "opencode-sidecar.jsonc").read_text()) == {"includeConfig": True}, "a remote turned a setting on"
-    for words in ("link.md", "sub", "case.md", "CON.md", "not valid JSON", "modes/link", "modes/file.md"):
+    for words in ("link.md", "sub", "case.md", "CON.md", "in the vault: line 1, column 11", "modes/link", "modes/file.md"):
         assert words in told, f"{words} was ignored without a word: {told}"
     sync(a)
     assert git(remote, "show", "main:config/agents/good.md") == "good"

@@ -118,6 +118,9 @@ def test_style_is_kept(text: str, wanted: Any, result: str) -> None:
 def test_many_comments_and_commas_take_no_time() -> None:
     jsonc.parse(b"[" + b"1,/* a */ " * 20_000 + b"1]")
     jsonc.parse(b"{}" + b"/* a */" * 20_000)
+    jsonc.edit(b'{"a": 1' + b"/* a */ " * 50_000 + b', "b": 2}', {"b": 2})
+    with pytest.raises(jsonc.SyntaxProblem, match="too many"):
+        jsonc.edit(b"{}" + b" " * 100_000, {str(number): 1 for number in range(1000)})
 
 
 def test_a_comment_above_a_setting_goes_with_it() -> None:
