@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class RemoteConfig:
     problems: list[tuple[str, str]] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     """Of a sealed one: content -> what it is called in the vault."""
+    executable: set[str] = field(default_factory=set)
     generation: int = 0
     absent: bool = False
     """The vault has none (yet, or any more): that is no deletion of what is here."""
@@ -62,7 +63,7 @@ class ConfigVault:
             return self._sealed(commit) if self.sealed else self._plain(commit)
         if self.sealed and self._ordinary in heads:  # nothing sealed yet: begin with what opencode-synced left there, if anything
             found = self._plain(self._fetched(task, self._ordinary, heads[self._ordinary]))
-            return RemoteConfig(None, found.files, found.problems, absent=True, reseal=bool(found.files), adopted=True)
+            return RemoteConfig(None, found.files, found.problems, executable=found.executable, absent=True, reseal=bool(found.files), adopted=True)
         return RemoteConfig(absent=True)
 
     def _fetched(self, task: Task, branch: str, commit: str) -> str:
@@ -87,23 +88,27 @@ class ConfigVault:
             raise _damaged(path)
         return data
 
-    def push(self, task: Task, remote: RemoteConfig, changed: Mapping[str, bytes | None], message: str) -> RemoteConfig:
-        """Put these files (None: remove) on top of what was fetched. Raises remoteBusy when somebody was faster."""
+    def push(self, task: Task, remote: RemoteConfig, changed: Mapping[str, bytes | None], message: str, executable: Set[str]) -> RemoteConfig:
+        """Put these files (None: remove) on top of what was fetched. Raises remoteBusy when somebody was faster.
+
+        `executable`: which of them are programs.
+        """
         repo, ref = self.ws.repo, f"refs/heads/{self.branch}"
         new = self._next(remote, changed)
+        new.executable = {path for path in remote.executable if path not in changed} | (executable & new.files.keys())
         files = self._stored(remote, new, changed)
         if remote.commit is not None:
             repo.adopt_ref(ref, remote.commit)
         else:
             repo.forget_ref(ref)
         text = "config" if self.sealed else message
-        new.commit = repo.commit(ref, remote.commit, files, text, self.ws.clock.wall() // 1000)
+        new.commit = repo.commit(ref, remote.commit, files, text, self.ws.clock.wall() // 1000, () if self.sealed else new.executable)
         task.report("push")
         repo.push(task, self.branch)
         return new
 
     def _next(self, remote: RemoteConfig, changed: Mapping[str, bytes | None]) -> RemoteConfig:
-        new = RemoteConfig(None, dict(remote.files), remote.problems, dict(remote.names), remote.generation + 1)
+        new = RemoteConfig(None, dict(remote.files), remote.problems, dict(remote.names), generation=remote.generation + 1)
         for path, data in changed.items():
             if data is None:
                 new.files.pop(path, None)
@@ -131,6 +136,8 @@ class ConfigVault:
                 why = f"it is the same as {twice[path]} on some systems"
             if why is None:
                 found.files[path] = entry.sha
+                if entry.mode == 0o100755:
+                    found.executable.add(path)
             else:
                 found.problems.append((path, why))
         return found
@@ -146,7 +153,7 @@ class ConfigVault:
         try:
             index: Any = self.ws.tools.unpack(self.ws.tools.decompress(sealer.open_whole(stored, "config-index"), _RAW))
             found = RemoteConfig(commit, generation=int(index["generation"]), reseal=not stored.startswith(sealer.ring.current.id))
-            for path, (digest, name) in index["files"].items():
+            for path, (digest, name, *more) in index["files"].items():
                 if not isinstance(path, str) or _BLOB.match(digest) is None or _BLOB.match(name) is None:
                     raise TypeError
                 why = problem_with_name(path)
@@ -154,6 +161,8 @@ class ConfigVault:
                     found.problems.append((path, why))
                     continue
                 found.files[path], found.names[digest] = digest, name
+                if more and more[0]:
+                    found.executable.add(path)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise _damaged("index") from None
         for path, other in clashes(found.files).items():
@@ -182,7 +191,8 @@ class ConfigVault:
         kept = {new.names[digest] for digest in used}
         files |= {f"blob/{name}": None for name in set(remote.names.values()) - kept}
         new.names = {digest: name for digest, name in new.names.items() if digest in used}
-        index = {"generation": new.generation, "files": {path: [digest, new.names[digest]] for path, digest in sorted(new.files.items())}}
+        listed = {path: [digest, new.names[digest], *([1] if path in new.executable else [])] for path, digest in sorted(new.files.items())}
+        index = {"generation": new.generation, "files": listed}
         files[INDEX] = sealer.seal_whole(tools.compress(tools.pack(index)), "config-index")
         return files
 

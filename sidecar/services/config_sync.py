@@ -14,7 +14,7 @@ from sidecar.domain import config_overrides
 from sidecar.domain.config_merge import MISSING, Conflict, canonical
 from sidecar.domain.config_names import Refused, clashes
 from sidecar.domain.config_overrides import Overrides
-from sidecar.domain.config_plan import PROJECTS, ConfigSettings, Row, extras_in, row_of, rows_for, runs_code
+from sidecar.domain.config_plan import FOLDER, PROJECTS, ConfigSettings, Row, extras_in, row_of, rows_for, runs_code
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.config_files import ConfigTools, Content, FileMerge, FileMerger
@@ -54,19 +54,21 @@ class FilePlan:
     here: Content
     there: Content
     merge: FileMerge
-    target: Path | None
+    target: Path | None = None
+    program: tuple[bool, bool, bool] = (False, False, False)
+    """Whether it is marked as a program: here, in the vault, and as it shall be."""
 
     @property
     def comes_in(self) -> bool:
-        return self.merge.problem is None and self.merge.mine != self.here
+        return self.merge.problem is None and (self.merge.mine != self.here or (self.here is not None and self.program[0] != self.program[2]))
 
     @property
     def goes_out(self) -> bool:
-        return self.merge.problem is None and self.merge.theirs != self.there
+        return self.merge.problem is None and (self.merge.theirs != self.there or (self.there is not None and self.program[1] != self.program[2]))
 
     @property
     def executable(self) -> bool:
-        return self.comes_in and self.merge.mine is not None and runs_code(self.path, self.merge.keys)
+        return self.comes_in and self.merge.mine is not None and (self.program[2] or runs_code(self.path, self.merge.keys))
 
 
 @dataclass(slots=True)
@@ -217,8 +219,18 @@ class ConfigSync:
         merge = merger.merge(row, path, base, base if kept else here, there, main=main, apart=bool(entry.get("apart")))
         if kept and merge.mine == base:
             merge.mine = None
-        target = self.parts.local.place(row, path) if merge.mine != here else None
-        return FilePlan(path, row, here, there, merge, target)
+        plan = FilePlan(path, row, here, there, merge, program=self._program(path, row, local, remote))
+        plan.target = self.parts.local.place(row, path) if plan.comes_in else None
+        return plan
+
+    def _program(self, path: str, row: Row, local: LocalConfig, remote: RemoteConfig) -> tuple[bool, bool, bool]:
+        """Who changed the mark last decides."""
+        if row.policy != FOLDER:
+            return False, False, False
+        base = bool(self.entries.get(path, {}).get("program"))
+        here = self.parts.local.is_program(local.files[path], base) if path in local.files else base
+        there = path in remote.executable if path in remote.files else base
+        return here, there, here if here != base else there
 
     def _paths(self, local: LocalConfig, remote: RemoteConfig, plan: ConfigPlan) -> dict[str, Row]:
         """Every path to look at, with its row; of two spellings of one name neither is touched that is not the first."""
@@ -301,7 +313,7 @@ class ConfigSync:
         if not changed and not remote.reseal:
             return remote
         outcome.pushed = True
-        return vault.push(self.task, remote, changed, commit_message(plan.files))
+        return vault.push(self.task, remote, changed, commit_message(plan.files), {file.path for file in plan.files if file.program[2]})
 
     def _write(self, cycle: str, plan: ConfigPlan, outcome: ConfigOutcome) -> None:
         """Each file's state before is kept first; a file that changed since it was read waits for the next cycle."""
@@ -314,7 +326,7 @@ class ConfigSync:
                 if now != file.here:
                     raise Refused("it changed just now; the next sync merges it")
                 self.parts.store.back_up(cycle, file.path, file.target, now, self.parts.local.mode(file.target))
-                self.parts.local.write(file.row, file.target, file.merge.mine)
+                self.parts.local.write(file.row, file.target, file.merge.mine, program=file.program[2] if file.row.policy == FOLDER else None)
                 outcome.files.append(file.path)
             except Refused as error:
                 file.merge.problem = str(error)
@@ -333,6 +345,7 @@ class ConfigSync:
             if not waiting:
                 entry["base"] = store.put(merge.base) if merge.base is not None else None
                 entry["apart"] = merge.apart
+                entry["program"] = file.program[2] and merge.mine is not None
                 self.state["projects"] = merge.seen if merge.seen is not None else self.state.get("projects", [])
             if not any(entry.values()):
                 del self.entries[file.path]

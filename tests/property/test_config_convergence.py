@@ -77,7 +77,7 @@ class Branch:
     def read(self, remote: RemoteConfig, path: str) -> bytes:
         return self.vault.states[int(remote.commit or 0)][path]
 
-    def push(self, task: Task, remote: RemoteConfig, changed: Mapping[str, bytes | None], _message: str) -> RemoteConfig:
+    def push(self, task: Task, remote: RemoteConfig, changed: Mapping[str, bytes | None], _message: str, _programs: set[str]) -> RemoteConfig:
         vault = self.vault
         task.check()
         if vault.rivals:

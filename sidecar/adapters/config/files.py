@@ -23,7 +23,7 @@ class Listing:
 
     files: dict[str, Path] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
-    stamp: list[tuple[str, int, int, int]] = field(default_factory=list)
+    stamp: list[tuple[str, int, int, int, int]] = field(default_factory=list)
     unreadable: bool = False
     """The row as a whole could not be listed: what is missing there was not deleted."""
 
@@ -93,7 +93,7 @@ def _add(found: Listing, rest: str, path: Path) -> None:
         found.problems.append((rest, error.strerror or str(error)))
         return
     found.files[rest] = path
-    found.stamp.append((rest, info.st_size, info.st_mtime_ns, info.st_ino))
+    found.stamp.append((rest, info.st_size, info.st_mtime_ns, info.st_ino, info.st_mode))
 
 
 def read(path: Path) -> bytes:

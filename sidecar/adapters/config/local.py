@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +70,14 @@ class LocalFiles:
     def mode(self, path: Path) -> int | None:
         return files.mode_of(path)
 
-    def write(self, row: Row, path: Path, data: bytes | None, *, private: bool = False, mode: int | None = None) -> None:
-        """Write or (None) remove. Raises Refused."""
+    def is_program(self, path: Path, known: bool) -> bool:
+        """Whether a file is marked as one; `known` where the system has no such marks."""
+        return known if os.name == "nt" else bool((files.mode_of(path) or 0) & 0o100)
+
+    def write(self, row: Row, path: Path, data: bytes | None, *, private: bool = False, mode: int | None = None, program: bool | None = None) -> None:
+        """Write or (None) remove. `program`: mark it as one, or not. Raises Refused."""
+        if program is not None:
+            mode = (files.mode_of(path) or 0o644) & ~0o111 | (0o111 if program else 0)
         try:
             if data is None:
                 files.remove(path, self.root_of(row))

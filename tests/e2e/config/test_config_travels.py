@@ -278,6 +278,24 @@ def test_preview_shows_files_and_marks_what_could_run(pair: tuple[Machine, Machi
     assert not (folder(b) / "plugin").exists(), "a preview changed something"
 
 
+@pytest.mark.parametrize("encryption", ["none", "aes-256-gcm"])
+def test_a_script_of_a_skill_can_still_be_run(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    script = "skills/pdf/run.sh"
+    put(a, script, "#!/bin/sh\n")
+    (folder(a) / script).chmod(0o755)
+    sync(a, b)
+    assert os.access(folder(b) / script, os.X_OK), "the skill's script cannot be run any more"
+    put(b, script, "#!/bin/sh\necho\n")
+    sync(b, a)
+    assert get(a, script) == "#!/bin/sh\necho\n"
+    assert os.access(folder(a) / script, os.X_OK)
+    (folder(b) / script).chmod(0o644)
+    sync(b, a)
+    assert not os.access(folder(a) / script, os.X_OK)
+    assert sync(a, b).up_to_date
+
+
 def test_off_by_default(machine: Make, remote: Path) -> None:
     a = machine("a")
     put(a, "opencode.json", '{"theme": "x"}')
