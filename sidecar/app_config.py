@@ -115,7 +115,7 @@ class ConfigUseCases(ABC):
         from attrs import evolve
 
         from sidecar.domain.config_names import Refused
-        from sidecar.services.config_sync import note_files
+        from sidecar.services.config_model import note_files
 
         try:
             sync = self._config_sync(ws, task)
@@ -184,8 +184,8 @@ class ConfigUseCases(ABC):
     # --- conflicts ----------------------------------------------------------------------------------------------------
     def resolve(self, params: ResolveParams, task: Task) -> ResolveResult:
         """List or settle what was changed here and elsewhere. Raises invalidParams."""
+        from sidecar.services.config_model import note_files
         from sidecar.services.config_resolve import resolve
-        from sidecar.services.config_sync import note_files
 
         cycle = uuid.uuid4().hex[:12]
         with self._exclusive(task), self._ours(), self._workspace(remote=False) as ws:
@@ -206,8 +206,8 @@ class ConfigUseCases(ABC):
         """Put the files of a cycle back as they were; the next cycle takes that to the other machines, as it would a person's edit."""
         from attrs import evolve
 
+        from sidecar.services.config_model import note_files
         from sidecar.services.config_restore import restore_files
-        from sidecar.services.config_sync import note_files
 
         parts = self._config_parts(self._config_settings()[0])
         files, skipped = restore_files(parts, cycle, result.cycle_id)

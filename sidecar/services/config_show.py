@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from protocol.sync import Attention, FileChange
+from sidecar.services.config_model import ConfigPlan, FilePlan
 from sidecar.services.config_resolve import conflicts
-from sidecar.services.config_sync import ConfigPlan, FilePlan
 
 MAX_LINES, MAX_SHOWN = 200, 100
 

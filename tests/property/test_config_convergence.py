@@ -22,12 +22,13 @@ from sidecar.domain.config_plan import SWITCHES, ConfigSettings
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services import config_sync
+from sidecar.services.config_model import ConfigOutcome
 from sidecar.services.config_remote import RemoteConfig
 from sidecar.services.config_resolve import resolve
 from sidecar.services.config_sync import ConfigSync
 from sidecar.settings import Settings
 
-EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "20"))
 SECRETS = ("hidden-one", "hidden-two")
 
 
@@ -102,14 +103,14 @@ class Device:
         self.vault = vault
         self.cycle = 0
 
-    def sync(self, crash_after: int = 0) -> config_sync.ConfigOutcome | None:
+    def sync(self, crash_after: int = 0) -> ConfigOutcome | None:
         self.cycle += 1
         try:
             return self._sync(CrashingTask(crash_after))
         except Crash:
             return None
 
-    def _sync(self, task: Task) -> config_sync.ConfigOutcome:
+    def _sync(self, task: Task) -> ConfigOutcome:
         return self.parts(task).run(f"cycle{self.cycle}", self.vault.heads(), publish=True, fetch=True)
 
     def parts(self, task: Task | None = None) -> ConfigSync:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from protocol.sync import CycleParams, InitParams, LinkParams
+from protocol.config import ResolveParams
+from protocol.sync import CycleParams, InitParams, LinkParams, StatusParams
 from sidecar.domain.task import Task
 from tests.support.machines import Machine
 
@@ -151,21 +152,20 @@ def test_a_conflict_keeps_both_until_a_person_decides(pair: tuple[Machine, Machi
     put(a, "opencode.json", '{"model": "x/a", "theme": "t"}')
     put(b, "opencode.json", '{"model": "x/b", "theme": "u"}')
     sync(a)
-    done = b.cli("sync", expect=(3,))
-    assert done["config"]["conflicts"] == 1
+    assert sync(b).config["conflicts"] == 1
     assert '"x/b"' in get(b, "opencode.json"), "the local edit was overwritten"
     sync(a, b)
     assert json.loads(get(a, "opencode.json")) == {"model": "x/a", "theme": "u"}, "what is not in conflict did not travel"
-    status = b.cli("status")
-    assert status["config"]["conflicts"] == 1
-    assert any(entry["reason"] == "conflict" for entry in status["attention"])
-    (conflict,) = b.cli("resolve", expect=(3,))["conflicts"]
-    assert (conflict["mine"], conflict["theirs"]) == ('"x/b"', '"x/a"')
-    b.cli("resolve", conflict["id"], choice, *(["--text", '"x/c"'] if choice == "text" else []))
+    status = b.sidecar.status(StatusParams(), Task())
+    assert status.config["conflicts"] == 1
+    assert any(entry.reason == "conflict" for entry in status.attention)
+    (conflict,) = b.sidecar.resolve(ResolveParams(), Task()).conflicts
+    assert (conflict.mine, conflict.theirs) == ('"x/b"', '"x/a"')
+    b.sidecar.resolve(ResolveParams(conflict.id, choice, '"x/c"' if choice == "text" else None), Task())
     sync(b, a, b)
     for one in (a, b):
         assert json.loads(get(one, "opencode.json"))["model"] == f"x/{wanted}"
-    assert b.cli("resolve")["conflicts"] == []
+    assert b.sidecar.resolve(ResolveParams(), Task()).conflicts == []
 
 
 def test_overrides_stay_on_their_machine(pair: tuple[Machine, Machine]) -> None:
