@@ -245,8 +245,8 @@ class ConfigUseCases(ABC):
 
         environ = self.settings.environ
 
-        def union(mine: bytes, theirs: bytes) -> bytes:
-            return merge_text(environ, b"", mine, theirs, union=True) or mine
+        def union(base: bytes, mine: bytes, theirs: bytes) -> bytes:
+            return merge_text(environ, base, mine, theirs, union=True) or mine
 
         return ConfigTools(
             value_of=lambda text: jsonc.parse(text).value,

@@ -22,7 +22,7 @@ class ConfigTools:
     edit: Callable[[bytes, Any, Content], bytes]
     without_comments: Callable[[bytes, Callable[[str], bool]], bytes]
     merge_text: Callable[[bytes, bytes, bytes], Content]
-    union_text: Callable[[bytes, bytes], bytes]
+    union_text: Callable[[bytes, bytes, bytes], bytes]
     looks_secret: Callable[[str], bool]
     secret_line: Callable[[bytes], int | None]
     in_environment: Callable[[str], bool]

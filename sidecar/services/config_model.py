@@ -59,6 +59,14 @@ class ConfigOutcome:
     pushed: bool = False
 
 
+def moved_texts(file: FilePlan) -> list[str]:
+    """What to tell about secrets that do not travel."""
+    return [
+        f"{file.path}: the secret at {'.'.join(map(str, moved.path))} stays on this machine; {{env:{moved.name}}} travels in its place."
+        for moved in file.merge.moved
+    ]
+
+
 def commit_message(files: Iterable[FilePlan]) -> str:
     """What changed, from the changes themselves."""
     verbs: dict[str, list[str]] = {"Add": [], "Change": [], "Remove": []}

@@ -96,7 +96,7 @@ class _Settling:
                 return self.mine if self.theirs is None else self.theirs
             if b"\0" in self.mine + self.theirs or policy_of(self.row, self.path, self.mine) == JSON:
                 raise _invalid("Both cannot be kept in one file of this kind.", self.path)
-            return self.sync.parts.tools.union_text(self.mine, self.theirs)
+            return self.sync.parts.tools.union_text(self.base or b"", self.mine, self.theirs)
         return self.mine if choice == "mine" else self.theirs
 
     def _members(self, keys: list[tuple[str, ...]], choice: str, text: str | None) -> Content:

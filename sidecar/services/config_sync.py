@@ -17,7 +17,7 @@ from sidecar.domain.config_plan import FOLDER, PROJECTS, ConfigSettings, Row, ex
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.config_files import ConfigTools, Content, FileMerger
-from sidecar.services.config_model import ConfigOutcome, ConfigPlan, FilePlan, commit_message
+from sidecar.services.config_model import ConfigOutcome, ConfigPlan, FilePlan, commit_message, moved_texts
 from sidecar.services.config_remote import ConfigVault, RemoteConfig
 from sidecar.services.projects_sync import merge_projects
 from sidecar.services.workspace import Workspace
@@ -75,8 +75,9 @@ class ConfigSync:
             plan = self.plan(vault, local, remote, allow_deletions=allow_deletions)
             outcome = ConfigOutcome(warnings=[f"{path}: {why}." for path, why in plan.problems])
             try:
+                self._keep_secrets(plan)
                 if publish:
-                    self._keep_secrets(cycle, plan, outcome)
+                    outcome.warnings += [moved for file in plan.files for moved in moved_texts(file)]
                     remote = self._push(vault, remote, plan, outcome)
                 break
             except SidecarError as error:
@@ -244,12 +245,8 @@ class ConfigSync:
         return config_overrides.read(found[0], found[1], self.state.get("overrides", {}))
 
     # --- doing ----------------------------------------------------------------------------------------------------
-    def _keep_secrets(self, cycle: str, plan: ConfigPlan, outcome: ConfigOutcome) -> None:
+    def _keep_secrets(self, plan: ConfigPlan) -> None:
         """What is about to travel as a placeholder is safe in our overrides first; so is what a person changed at an override's place."""
-        for file in plan.files:
-            for moved in file.merge.moved:
-                place = ".".join(map(str, moved.path))
-                outcome.warnings.append(f"{file.path}: the secret at {place} stays on this machine; {{env:{moved.name}}} travels in its place.")
         names = {name: text for file in plan.files for name, text in file.merge.names.items() if plan.overrides.names.get(name) != text}
         if not names and not plan.overrides.edits:
             return
@@ -257,7 +254,6 @@ class ConfigSync:
         data = self.parts.local.read(path)
         value = self.parts.tools.value_of(data) if data is not None else {}
         new = self.parts.tools.edit(data or _NEW_OVERRIDES, config_overrides.written(value, plan.overrides, names), None)
-        self.parts.store.back_up(cycle, config_overrides.OURS, path, data, None)
         self.parts.local.write_private(path, new)
 
     def _push(self, vault: ConfigVault, remote: RemoteConfig, plan: ConfigPlan, outcome: ConfigOutcome) -> RemoteConfig:

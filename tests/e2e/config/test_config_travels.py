@@ -81,7 +81,7 @@ def everything_in(remote: Path) -> bytes:
 
 
 @pytest.mark.parametrize("encryption", ["none", "aes-256-gcm"])
-def test_the_whole_set_up_travels_with_its_comments(pair: tuple[Machine, Machine], remote: Path) -> None:
+def test_t25_the_whole_set_up_travels_with_its_comments(pair: tuple[Machine, Machine], remote: Path) -> None:
     a, b = pair
     put(a, "opencode.jsonc", CONFIG)
     put(a, "AGENTS.md", "# Rules\nBe kind.\n")
@@ -105,7 +105,7 @@ def test_the_whole_set_up_travels_with_its_comments(pair: tuple[Machine, Machine
         assert (again.config["in"], again.config["out"], again.up_to_date) == (0, 0, True), again
 
 
-def test_edits_on_both_sides_meet(pair: tuple[Machine, Machine]) -> None:
+def test_t19_edits_on_both_sides_meet(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     put(a, "opencode.json", '{\n  "model": "x/one",\n  "theme": "dark"\n}\n')
     put(a, "agents/a.md", "one\ntwo\nthree\nfour\nfive\n")
@@ -294,6 +294,57 @@ def test_a_script_of_a_skill_can_still_be_run(pair: tuple[Machine, Machine]) -> 
     sync(b, a)
     assert not os.access(folder(a) / script, os.X_OK)
     assert sync(a, b).up_to_date
+
+
+def test_both_may_stay_where_both_make_sense(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    put(a, "AGENTS.md", "top\nmiddle\nend\n")
+    put(a, "opencode.json", '{"agent": {"x": {"tags": ["a"]}}}')
+    sync(a, b)
+    for one in pair:
+        put(one, "AGENTS.md", f"top\nof {one.root.name}\nend\n")
+        put(one, "opencode.json", json.dumps({"agent": {"x": {"tags": ["a", one.root.name * 2]}}}))
+    sync(a, b)
+    for path in ("config/AGENTS.md", "config/opencode.json"):
+        b.sidecar.resolve(ResolveParams(path, "both"), Task())
+    sync(b, a)
+    for one in pair:
+        assert get(one, "AGENTS.md") == "top\nof b\nof a\nend\n"
+        assert json.loads(get(one, "opencode.json"))["agent"]["x"]["tags"] == ["a", "bb", "aa"]
+
+
+def test_an_edit_at_an_override_s_place_is_kept_for_this_machine(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    put(a, "opencode.json", '{"model": "x/shared"}')
+    sync(a, b)
+    put(b, "opencode-sidecar.overrides.jsonc", '{\n  // here\n  "model": "local/one"\n}')
+    sync(b)
+    put(b, "opencode.json", '{"model": "local/two"}')
+    b.sidecar.pull(CycleParams(), Task())
+    sync(b, a, b)
+    assert json.loads(get(b, "opencode.json")) == {"model": "local/two"}, "what a person wrote was undone"
+    assert get(b, "opencode-sidecar.overrides.jsonc") == '{\n  // here\n  "model": "local/two"\n}'
+    assert json.loads(get(a, "opencode.json")) == {"model": "x/shared"}
+
+
+def test_credentials_travel_when_asked_and_only_their_owner_reads_them(pair: tuple[Machine, Machine]) -> None:
+    for one in pair:
+        turn_on(one, includeSecrets=True, includePromptStash=True)
+        auth = one.root / "data/opencode/auth.json"
+        auth.write_text(json.dumps({one.root.name: {"type": "api", "key": f"key-of-{one.root.name}"}}))
+        history = one.root / "state/opencode/prompt-history.jsonl"
+        history.parent.mkdir(parents=True, exist_ok=True)
+        history.write_text(json.dumps({"input": f"asked on {one.root.name}"}) + "\n")
+    a, b = pair
+    sync(a, b, a)
+    for one in pair:
+        auth = one.root / "data/opencode/auth.json"
+        assert sorted(json.loads(auth.read_text())) == ["a", "b"], "a login is missing"
+        assert auth.stat().st_mode & 0o777 == 0o600
+        assert (one.root / "state/opencode/prompt-history.jsonl").read_text().count("asked on") == 2
+    (a.root / "data/opencode/auth.json").unlink()
+    sync(a, b)
+    assert sorted(json.loads((b.root / "data/opencode/auth.json").read_text())) == ["a", "b"], "a reset machine logged the others out"
 
 
 def test_off_by_default(machine: Make, remote: Path) -> None:
