@@ -7,6 +7,9 @@ import { build } from "esbuild";
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 rmSync("dist", { recursive: true, force: true });
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.json"], { stdio: "inherit" });
+// The page is checked against the DOM, and is one file that an app can serve as it is.
+execFileSync(process.execPath, [tsc, "-p", "tsconfig.page.json"], { stdio: "inherit" });
+await build({ entryPoints: ["src/page/index.ts"], outfile: "dist/page/index.js", bundle: true, format: "esm", target: "es2022" });
 await build({
   entryPoints: ["src/index.ts"],
   outfile: "dist/cjs/index.js",
@@ -20,5 +23,5 @@ await build({
 });
 writeFileSync("dist/cjs/package.json", '{ "type": "commonjs" }\n');
 for (const entry of readdirSync("dist", { recursive: true })) {
-  if (entry.endsWith(".d.ts") && !entry.startsWith("cjs")) cpSync(`dist/${entry}`, `dist/cjs/${entry}`);
+  if (entry.endsWith(".d.ts") && !entry.startsWith("cjs") && (!entry.startsWith("page") || entry.endsWith("port.d.ts"))) cpSync(`dist/${entry}`, `dist/cjs/${entry}`);
 }
