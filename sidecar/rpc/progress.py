@@ -20,6 +20,8 @@ _TITLES = {
     "index": "Reading what arrived",
     "apply": "Applying",
     "verify": "Comparing",
+    "doctor": "Checking",
+    "restore": "Putting back",
 }
 
 

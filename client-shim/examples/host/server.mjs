@@ -45,6 +45,7 @@ export async function serve(bridge) {
       const [path, type] = FILES[request.url];
       return response.writeHead(200, { "content-type": type }).end(await readFile(path));
     }
+    if (request.url === "/favicon.ico") return refuse(204);
     if (!allowed(request.headers.authorization)) return refuse(401);
     if (request.method === "GET" && request.url === "/events") return events(request, response);
     if (request.method === "POST" && request.url === "/call") return call(request, response);

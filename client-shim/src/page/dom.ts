@@ -33,6 +33,6 @@ export function redraw(parent: HTMLElement, ...children: Child[]): void {
   const typed = new Map([...parent.querySelectorAll<HTMLInputElement>("input[data-key]")].map((found) => [found.dataset["key"], found.value]));
   parent.replaceChildren(...children.filter((child): child is Node | string => child !== null && child !== undefined && child !== false));
   for (const details of parent.querySelectorAll<HTMLDetailsElement>("details[data-key]")) if (open.has(details.dataset["key"])) details.open = true;
-  for (const input of parent.querySelectorAll<HTMLInputElement>("input[data-key]")) if (input.type !== "checkbox") input.value = typed.get(input.dataset["key"]) ?? input.value;
+  for (const input of parent.querySelectorAll<HTMLInputElement>("input[data-key]")) input.value = typed.get(input.dataset["key"]) ?? input.value;
   if (focused !== undefined) [...parent.querySelectorAll<HTMLElement>("[data-key]")].find((found) => found.dataset["key"] === focused)?.focus();
 }

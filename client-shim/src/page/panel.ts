@@ -73,10 +73,10 @@ export class SidecarPanel extends Base {
       root,
       tabs,
       head: h("header", { class: "row" }),
-      notice: h("div", { role: "status", "aria-live": "polite" }),
+      notice: h("div", { class: "live", role: "status", "aria-live": "polite" }),
       progress: new ProgressView(() => void this.#model?.cancel()),
       spoken: h("div", { class: "hidden-text", role: "status", "aria-live": "polite" }),
-      setup: h("div", { class: "stack" }),
+      setup: h("div", { class: "stack setup" }),
     };
     const { head, notice, progress, spoken, setup } = parts;
     root.append(h("section", { class: "panel", lang: "en", "aria-label": "Sync between machines" }, head, notice, progress.element, spoken, setup, tabs.bar, tabs.body));
@@ -96,7 +96,7 @@ export class SidecarPanel extends Base {
     parts.progress.update(model?.operation, model?.elsewhere ?? false);
     const spoken = model?.operation === undefined ? "" : model.operation.phase || model.operation.title;
     if (parts.spoken.textContent !== spoken) parts.spoken.textContent = spoken;
-    this.#region(parts.head, [status, busy, model?.elsewhere, minute, model?.recoveryKey], () => head(model));
+    this.#region(parts.head, [status, busy, model?.elsewhere, minute, model?.recoveryKey, model?.notice?.tone], () => head(model));
     this.#region(parts.notice, [model?.notice, model?.notice?.retry === undefined], () => (model?.notice === undefined ? [] : [noticeView(model, model.notice)]));
     this.#region(parts.setup, [status?.configured, model?.recoveryKey, busy], () =>
       model?.recoveryKey !== undefined ? keyView(model, model.recoveryKey) : model !== undefined && status?.configured === false ? setupView(model, busy) : [],
@@ -151,7 +151,8 @@ function head(model: Model | undefined): Node[] {
 function summary(model: Model | undefined): [string, string, string] {
   const status = model?.status;
   if (model === undefined) return ["", "Not connected to its app", ""];
-  if (status === undefined) return ["busy", "Looking…", ""];
+  if (model.recoveryKey !== undefined) return ["warn", "Almost there", "One thing to keep, then the first sync"];
+  if (status === undefined) return model.notice?.tone === "bad" ? ["bad", "No answer", ""] : ["busy", "Looking…", ""];
   if (!status.configured) return ["", "Sync between machines is not set up", ""];
   const last = status.lastSync === null ? "never synced" : `last sync ${ago(status.lastSync)}`;
   const where = `${count(status.devices.length, "device")}, ${count(status.sessions, "session")}`;

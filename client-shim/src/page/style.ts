@@ -26,6 +26,8 @@ h3 { font-size: 14px; font-weight: 600; }
 ul { list-style: none; }
 .soft { color: var(--soft); }
 .small { font-size: 12.5px; }
+.live:empty { margin-bottom: -16px; }
+.setup:empty { display: none; }
 .hidden-text { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .stack { display: flex; flex-direction: column; gap: 12px; }
 .row { display: flex; gap: 12px; align-items: center; justify-content: space-between; flex-wrap: wrap; }
@@ -47,10 +49,10 @@ button.danger { border-color: var(--bad); color: var(--bad); }
 button.quiet { border-color: transparent; background: none; padding: 4px 8px; }
 button:disabled { opacity: .5; cursor: default; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.notice { display: flex; gap: 12px; align-items: flex-start; justify-content: space-between; padding: 10px 12px; border-radius: 8px; border: 1px solid; }
+.notice { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: flex-start; justify-content: space-between; padding: 10px 12px; border-radius: 8px; border: 1px solid; }
 .notice.good { color: var(--good); background: var(--good-bg); } .notice.warn { color: var(--warn); background: var(--warn-bg); }
 .notice.bad { color: var(--bad); background: var(--bad-bg); }
-.notice .words { flex: 1; min-width: 0; display: flex; flex-direction: column; gap: 2px; }
+.notice .words { flex: 1 1 200px; min-width: 0; min-height: 32px; display: flex; flex-direction: column; justify-content: center; gap: 2px; }
 .notice .words > * { color: var(--text); } .notice .words > :first-child { color: inherit; font-weight: 600; }
 .notice .buttons { display: flex; gap: 6px; }
 .progress { display: flex; flex-direction: column; gap: 6px; padding: 12px; border: 1px solid var(--line); border-radius: 8px; background: var(--raised); }
@@ -63,7 +65,8 @@ progress:indeterminate::-webkit-progress-bar { background: transparent; }
 @media (prefers-reduced-motion: reduce) { progress:indeterminate { animation: none; } }
 [role="tablist"] { display: flex; gap: 2px; border-bottom: 1px solid var(--line); overflow-x: auto; }
 [role="tab"] { border: 0; border-bottom: 2px solid transparent; border-radius: 6px 6px 0 0; background: none; padding: 8px 12px; color: var(--soft); }
-[role="tab"][aria-selected="true"] { color: var(--text); border-bottom-color: var(--accent); font-weight: 600; }
+[role="tab"]:hover:not(:disabled) { border-color: transparent; }
+[role="tab"][aria-selected="true"], [role="tab"][aria-selected="true"]:hover { color: var(--text); border-bottom-color: var(--accent) !important; font-weight: 600; }
 [role="tab"]:focus-visible { outline-offset: -2px; }
 .tag { display: inline-block; padding: 0 8px; border-radius: 10px; background: var(--raised); border: 1px solid var(--line); color: var(--soft); font-size: 12px; font-weight: 500; white-space: nowrap; }
 .tag.warn { color: var(--warn); background: var(--warn-bg); border-color: transparent; }
@@ -79,11 +82,11 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; } dt 
 .remedy { flex-basis: 100%; } .remedy::before { content: "→ "; color: var(--soft); }
 form { display: flex; flex-direction: column; gap: 10px; padding: 16px; border: 1px solid var(--line); border-radius: 8px; }
 label { display: flex; flex-direction: column; gap: 4px; font-weight: 550; }
-label.check { flex-direction: row; align-items: flex-start; gap: 8px; font-weight: 400; } label.check input { margin-top: 4px; }
-input:not([type="checkbox"]) { padding: 7px 10px; border: 1px solid var(--soft); border-radius: 7px; background: var(--bg); width: 100%; }
+label .soft { font-weight: 400; }
+input { padding: 7px 10px; border: 1px solid var(--soft); border-radius: 7px; background: var(--bg); width: 100%; }
 .key { font: 15px/1.6 ui-monospace, "DejaVu Sans Mono", monospace; padding: 12px; border: 1px solid var(--line); border-radius: 8px; background: var(--raised); overflow-wrap: anywhere; user-select: all; }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; align-items: start; }
-@container (max-width: 620px) { .two { grid-template-columns: 1fr; } .panel { padding: 12px; } dl { grid-template-columns: 1fr; } dd + dt { margin-top: 6px; } }
+@container (max-width: 620px) { .two { grid-template-columns: 1fr; } .panel { padding: 12px; } [role="tab"] { padding: 8px; font-size: 13px; } dl { grid-template-columns: 1fr; } dd + dt { margin-top: 6px; } }
 dialog { max-width: 460px; padding: 20px; border: 1px solid var(--line); border-radius: 12px; background: var(--bg); color: var(--text); }
 dialog::backdrop { background: rgb(0 0 0 / .45); } dialog .row { justify-content: flex-end; }
 @media (forced-colors: active) { .dot, progress { forced-color-adjust: none; } }

@@ -21,7 +21,7 @@ export function ago(at: number, now = Date.now()): string {
 }
 
 export function exactly(at: number): string {
-  return new Date(at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
+  return new Date(at).toLocaleString("en", { dateStyle: "medium", timeStyle: "medium" });
 }
 
 export function bytes(size: number): string {

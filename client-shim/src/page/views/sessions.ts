@@ -4,7 +4,8 @@ import type { Model } from "../model.js";
 import { ago, change, count, exactly, rows } from "../text.js";
 
 const RECENT = 20;
-const SHOWN = 200;
+const SHOWN = 100;
+const ORDER = ["deleteOut", "deleteIn", "both", "in", "out"];
 
 /** What the next sync would carry, and what the last ones brought. */
 export function sessionsView(model: Model, busy: boolean): Node[] {
@@ -15,7 +16,7 @@ export function sessionsView(model: Model, busy: boolean): Node[] {
       ? h("p", { class: "empty" }, "See which sessions would go out and come in, before anything is changed.")
       : preview.sessions.length === 0
         ? h("p", { class: "empty" }, "Nothing: this machine and the vault agree.")
-        : h("ul", { class: "list", "aria-label": "Next sync" }, ...preview.sessions.slice(0, SHOWN).map(changeItem));
+        : h("ul", { class: "list", "aria-label": "Next sync" }, ...sorted(preview.sessions).slice(0, SHOWN).map(changeItem));
   const more = (preview?.sessions.length ?? 0) - SHOWN;
   return [
     h("div", { class: "row" }, h("h2", {}, "The next sync"), ask),
@@ -24,6 +25,10 @@ export function sessionsView(model: Model, busy: boolean): Node[] {
     h("h2", {}, "Changed here lately"),
     recent(history),
   ];
+}
+
+function sorted(sessions: readonly SessionChange[]): SessionChange[] {
+  return [...sessions].sort((a, b) => ORDER.indexOf(a.change) - ORDER.indexOf(b.change) || a.title.localeCompare(b.title));
 }
 
 function changeItem(entry: SessionChange): Node {

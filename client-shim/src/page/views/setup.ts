@@ -41,7 +41,7 @@ export function keyView(model: Model, key: string): Node[] {
   return [
     h("h2", {}, "Keep this recovery key"),
     h("p", {}, "Your other machines need it to join. Without it nobody can read the vault, neither we nor whoever runs the repository. It is shown only now; store it in a password manager or on paper."),
-    h("div", { class: "key", role: "textbox", "aria-readonly": "true", "aria-label": "Recovery key", tabindex: 0 }, foreign(key)),
+    h("div", { class: "key", role: "group", "aria-label": "Recovery key", tabindex: 0 }, foreign(key)),
     h("div", { class: "row" }, copy, h("button", { type: "button", class: "primary", key: "stored", onclick: () => model.keyIsStored() }, "I have stored it")),
   ];
 }

@@ -1,0 +1,56 @@
+"""The example host, with the package as it is packed and installed, on a made-up machine with a recorded database."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from sidecar.demo.machine import Machine
+from tests.support.npm import SHIM, install_packed
+
+ROOT = Path(__file__).parents[2]
+FILES = ("main.mjs", "server.mjs", "public")
+
+
+def install_host(folder: Path) -> Path:
+    install_packed(folder)
+    for name in FILES:
+        source = SHIM / "examples/host" / name
+        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
+    return folder
+
+
+class Host:
+    """The app's main process, and the sidecar below it."""
+
+    def __init__(self, folder: Path, machine: Machine) -> None:
+        extra = {"OPENCODE_SIDECAR_COMMAND": json.dumps([sys.executable, "-m", "sidecar"]), "PYTHONPATH": str(ROOT), "HOST_SYNC_SECONDS": "0"}
+        self._process = subprocess.Popen(["node", "main.mjs"], cwd=folder, env=machine.environ | extra, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().removeprefix("Open ").strip()
+        self.pid = self._process.pid
+
+    def sidecars(self) -> list[int]:
+        """Its child processes (Linux)."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in children.read_text().split() if b"sidecar" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def stop(self) -> int:
+        if self._process.poll() is None:
+            self._process.terminate()
+        status = self._process.wait(20)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return status
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
