@@ -120,16 +120,16 @@ export class Model {
     await this.refresh();
   }
 
-  async init(remote: string): Promise<void> {
-    const made: InitResult | undefined = await this.#run("sync/init", { remote });
+  async init(remote: string, deviceName: string): Promise<void> {
+    const made: InitResult | undefined = await this.#run("sync/init", { remote, ...(deviceName === "" ? {} : { deviceName }) });
     if (made === undefined) return;
     this.recoveryKey = made.recoveryKey ?? undefined;
     this.#tell({ tone: "good", title: "The vault is made", text: "Sync now publishes this machine's sessions." });
     await this.refresh();
   }
 
-  async link(remote: string, key: string): Promise<void> {
-    const made = await this.#run("sync/link", key === "" ? { remote } : { remote, key });
+  async link(remote: string, deviceName: string, key: string): Promise<void> {
+    const made = await this.#run("sync/link", { remote, ...(deviceName === "" ? {} : { deviceName }), ...(key === "" ? {} : { key }) });
     if (made === undefined) return;
     const coming = made.preview.applied.sessions;
     this.#tell({ tone: "good", title: "This machine has joined the vault", text: `Nothing is changed yet. The first sync brings ${count(coming, "session")} in.` });

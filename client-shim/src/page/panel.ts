@@ -155,7 +155,7 @@ function summary(model: Model | undefined): [string, string, string] {
   if (status === undefined) return model.notice?.tone === "bad" ? ["bad", "No answer", ""] : ["busy", "Looking…", ""];
   if (!status.configured) return ["", "Sync between machines is not set up", ""];
   const last = status.lastSync === null ? "never synced" : `last sync ${ago(status.lastSync)}`;
-  const where = `${count(status.devices.length, "device")}, ${count(status.sessions, "session")}`;
+  const where = status.lastSync === null ? count(status.devices.length, "device") : `${count(status.devices.length, "device")}, ${count(status.sessions, "session")}`;
   if (model.operation !== undefined || model.elsewhere) return ["busy", "Working…", `${last} · ${where}`];
   if (status.lastError !== null) return ["bad", "The last sync failed", `${status.lastError.message} · ${last}`];
   const { number, urgent } = waiting(status);

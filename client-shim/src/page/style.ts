@@ -78,6 +78,7 @@ progress:indeterminate::-webkit-progress-bar { background: transparent; }
 .empty { padding: 24px; text-align: center; color: var(--soft); border: 1px dashed var(--line); border-radius: 8px; }
 details { flex-basis: 100%; } summary { cursor: pointer; color: var(--soft); width: fit-content; border-radius: 4px; }
 details ul { margin-top: 6px; } details li { padding: 6px 0 6px 14px; display: flex; gap: 4px 12px; justify-content: space-between; align-items: center; flex-wrap: wrap; }
+dl.checks { margin-top: 8px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; } dt { color: var(--soft); } dd { min-width: 0; }
 .remedy { flex-basis: 100%; } .remedy::before { content: "→ "; color: var(--soft); }
 form { display: flex; flex-direction: column; gap: 10px; padding: 16px; border: 1px solid var(--line); border-radius: 8px; }

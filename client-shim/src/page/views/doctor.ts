@@ -14,7 +14,7 @@ export function doctorView(model: Model, busy: boolean): Node[] {
     found === undefined && h("p", { class: "empty" }, "git, the database, disk space, permissions, clocks, the vault, the remote. Nothing is changed."),
     bad.length > 0 && h("ul", { class: "list", "aria-label": "Findings" }, ...bad.map(checkItem)),
     good.length > 0 &&
-      h("details", { key: "fine", open: bad.length === 0 }, h("summary", { key: "fine-summary" }, `${good.length} in order`), h("ul", {}, ...good.map((check) => h("li", {}, foreign(check.name, "name"), foreign(check.detail, "soft small grow"))))),
+      h("details", { key: "fine", open: bad.length === 0 }, h("summary", { key: "fine-summary" }, `${good.length} in order`), h("dl", { class: "checks small" }, ...good.flatMap((check) => [h("dt", {}, foreign(check.name)), h("dd", {}, foreign(check.detail))]))),
   ].filter((node) => node !== false) as Node[];
 }
 

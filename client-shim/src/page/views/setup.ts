@@ -1,6 +1,12 @@
 import { foreign, h } from "../dom.js";
 import type { Model } from "../model.js";
 
+interface Values {
+  remote: string;
+  name: string;
+  key: string;
+}
+
 const ADDRESS = "https://…, ssh://…, user@host:path, or a folder";
 
 /** For a device that is in no vault yet. */
@@ -10,18 +16,18 @@ export function setupView(model: Model, busy: boolean): Node[] {
     h(
       "div",
       { class: "two" },
-      form("Start here", "On the first machine, with an empty private repository.", "Make a vault", "init", busy, ({ remote }) => void model.init(remote)),
-      form("Join your other machine", "With the address that it uses, and its recovery key.", "Join", "link", busy, ({ remote, key }) => void model.link(remote, key)),
+      form("Start here", "On the first machine, with an empty private repository.", "Make a vault", "init", busy, ({ remote, name }) => void model.init(remote, name)),
+      form("Join your other machine", "With the address that it uses, and its recovery key.", "Join", "link", busy, ({ remote, name, key }) => void model.link(remote, name, key)),
     ),
   ];
 }
 
-function form(title: string, text: string, submit: string, name: "init" | "link", busy: boolean, go: (values: { remote: string; key: string }) => void): Node {
-  const remote = h("input", { key: `${name}-remote`, name: "remote", required: true, autocomplete: "off", spellcheck: "false" });
-  const key = h("input", { key: `${name}-key`, name: "key", type: "password", autocomplete: "off", spellcheck: "false" });
+function form(title: string, text: string, submit: string, kind: "init" | "link", busy: boolean, go: (values: Values) => void): Node {
+  const field = (name: string, more: { type?: string; required?: boolean } = {}): HTMLInputElement => h("input", { key: `${kind}-${name}`, name, autocomplete: "off", spellcheck: "false", ...more });
+  const [remote, name, key] = [field("remote", { required: true }), field("name"), field("key", { type: "password" })];
   const send = (event: Event): void => {
     event.preventDefault();
-    go({ remote: remote.value.trim(), key: key.value.trim() });
+    go({ remote: remote.value.trim(), name: name.value.trim(), key: key.value.trim() });
   };
   return h(
     "form",
@@ -29,8 +35,9 @@ function form(title: string, text: string, submit: string, name: "init" | "link"
     h("h2", {}, title),
     h("p", { class: "soft small" }, text),
     h("label", {}, "Repository", remote, h("span", { class: "soft small" }, ADDRESS)),
-    name === "link" && h("label", {}, "Recovery key", key),
-    h("div", {}, h("button", { type: "submit", class: "primary", key: `${name}-submit`, disabled: busy }, submit)),
+    kind === "link" && h("label", {}, "Recovery key", key),
+    h("label", {}, "Name of this machine", name, h("span", { class: "soft small" }, "Empty: the name it has in its network")),
+    h("div", {}, h("button", { type: "submit", class: "primary", key: `${kind}-submit`, disabled: busy }, submit)),
   );
 }
 
