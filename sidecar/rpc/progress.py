@@ -1,4 +1,4 @@
-"""`$/progress` for a token that the client gave: begin, at most ten reports a second, end."""
+"""`$/progress` for a token that the client gave: begin, at most ten reports a second, the last one of a burst among them, end."""
 
 from __future__ import annotations
 
@@ -35,22 +35,41 @@ class ProgressReporter:
         self._send, self._wait = send, wait
         self._lock = threading.Lock()
         self._last, self._ended = 0.0, False
+        self._late: threading.Timer | None = None
+        self._latest: Progress | None = None
         send({"kind": "begin", "title": title, "cancellable": True, "percentage": 0})
 
     def report(self, progress: Progress) -> None:
         with self._lock:
-            now = time.monotonic()
-            if self._ended or now - self._last < INTERVAL:
+            early = INTERVAL - (time.monotonic() - self._last)
+            if self._ended or early > 0:
+                self._latest = progress
+                if self._late is None and not self._ended:
+                    # Nothing may follow for a while, as when a remote does not answer: what is shown must be what goes on.
+                    self._late = threading.Timer(early, self._catch_up)
+                    self._late.daemon = True
+                    self._late.start()
                 return
-            self._last = now
-            self._send(_value(progress))
+            self._say(progress)
         self._wait()
 
     def end(self, message: str) -> None:
         with self._lock:
             if not self._ended:
                 self._ended = True
+                if self._late is not None:
+                    self._late.cancel()
                 self._send({"kind": "end", "message": message})
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            self._late = None
+            if self._latest is not None and not self._ended:
+                self._say(self._latest)
+
+    def _say(self, progress: Progress) -> None:
+        self._last, self._latest = time.monotonic(), None
+        self._send(_value(progress))
 
 
 def _value(progress: Progress) -> dict[str, Any]:

@@ -27,6 +27,7 @@ const commands = {
   look: ({ page, scheme, width, height = 760 }) => Promise.all([scheme && pages.get(page).emulateMedia({ colorScheme: scheme }), width && pages.get(page).setViewportSize({ width, height })]).then(() => null),
   click: ({ page, ...what }) => find(pages.get(page), what).click(),
   fill: ({ page, text, ...what }) => find(pages.get(page), what).fill(text),
+  unfold: ({ page }) => pages.get(page).locator("summary").first().click(),
   press: ({ page, key }) => pages.get(page).keyboard.press(key),
   async shown({ page, text, gone = false }) {
     await pages.get(page).getByText(text).first().waitFor({ state: gone ? "hidden" : "visible" });

@@ -9,7 +9,6 @@ export interface NotifyCommand {
 export interface Words {
   title: string;
   body: string;
-  urgent: boolean;
 }
 
 const SHOWN_MS = 8_000;
@@ -31,7 +30,7 @@ const POWERSHELL = [
 
 /** What shows these words on this system; undefined where nothing is known to. */
 export function notifyCommand(words: Words, platform: NodeJS.Platform, env: NodeJS.ProcessEnv): NotifyCommand | undefined {
-  const { title, body, urgent } = words;
+  const { title, body } = words;
   if (platform === "darwin") {
     // The title is ours and no option, so nothing after it is taken for one.
     return { program: "/usr/bin/osascript", args: [...APPLESCRIPT.flatMap((line) => ["-e", line]), title, body] };
@@ -41,8 +40,7 @@ export function notifyCommand(words: Words, platform: NodeJS.Platform, env: Node
     return { program, args: ["-NoProfile", "-NonInteractive", "-Command", POWERSHELL], env: { OPENCODE_SIDECAR_TITLE: title, OPENCODE_SIDECAR_BODY: body } };
   }
   if (platform !== "linux" && !platform.endsWith("bsd")) return undefined;
-  const options = ["--app-name=opencode", `--urgency=${urgent ? "critical" : "normal"}`, `--expire-time=${SHOWN_MS}`];
-  return { program: "notify-send", args: [...options, "--", title, escaped(body)] };
+  return { program: "notify-send", args: ["--app-name=opencode", `--expire-time=${SHOWN_MS}`, "--", title, escaped(body)] };
 }
 
 /** Desktops read the body as markup: a session's title must not become a link or a picture. */

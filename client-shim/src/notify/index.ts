@@ -16,7 +16,7 @@ export interface NotifierOptions {
 export class Notifier {
   readonly #platform: NodeJS.Platform;
   readonly #env: NodeJS.ProcessEnv;
-  readonly #waiting: Array<{ message: string; urgent: boolean }> = [];
+  readonly #waiting: string[] = [];
   #showing: Promise<void> | undefined;
   #impossible = false;
 
@@ -25,10 +25,9 @@ export class Notifier {
     this.#env = env;
   }
 
-  /** `urgent`: it stays until the person has seen it, where the system can do that. */
-  show(message: string, urgent = false): void {
+  show(message: string): void {
     if (this.#impossible) return;
-    this.#waiting.push({ message, urgent });
+    this.#waiting.push(message);
     if (this.#waiting.length > MAX_WAITING) this.#waiting.shift();
     this.#showing ??= this.#work().finally(() => (this.#showing = undefined));
   }
@@ -40,7 +39,7 @@ export class Notifier {
 
   async #work(): Promise<void> {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      const command = notifyCommand({ title: TITLE, body: tidy(next.message), urgent: next.urgent }, this.#platform, this.#env);
+      const command = notifyCommand({ title: TITLE, body: tidy(next) }, this.#platform, this.#env);
       if (command === undefined || !(await run(command, this.#env))) {
         this.#impossible = true; // there is no such program here; it will not appear while opencode runs
         this.#waiting.length = 0;
@@ -60,10 +59,16 @@ function tidy(message: string): string {
 function run({ program, args, env }: NotifyCommand, base: NodeJS.ProcessEnv): Promise<boolean> {
   return new Promise((resolve) => {
     try {
-      const child = spawn(program, args, { stdio: "ignore", windowsHide: true, timeout: TIMEOUT_MS, killSignal: "SIGKILL", env: { ...base, ...env } });
+      const child = spawn(program, args, { stdio: "ignore", windowsHide: true, env: { ...base, ...env } });
+      const late = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+      const end = (exists: boolean): void => {
+        clearTimeout(late);
+        resolve(exists);
+      };
+      late.unref(); // neither holds opencode up when it ends
       child.unref();
-      child.once("error", () => resolve(false));
-      child.once("close", () => resolve(true));
+      child.once("error", () => end(false));
+      child.once("close", () => end(true));
     } catch {
       resolve(false); // an environment that cannot be passed on
     }

@@ -96,8 +96,7 @@ export class Model {
     const result = await this.#run("sync/run", { allowDeletions }, () => void this.sync(allowDeletions));
     if (result === undefined) return;
     this.preview = undefined;
-    this.#tell(cycleNotice(result));
-    await this.refresh();
+    await this.#done(cycleNotice(result));
   }
 
   async look(): Promise<void> {
@@ -116,24 +115,21 @@ export class Model {
     const result = await this.#run("sync/restore", session === undefined ? { cycle } : { cycle, session });
     if (result === undefined) return;
     this.preview = undefined;
-    this.#tell(restoreNotice(result));
-    await this.refresh();
+    await this.#done(restoreNotice(result));
   }
 
   async init(remote: string, deviceName: string): Promise<void> {
     const made: InitResult | undefined = await this.#run("sync/init", { remote, ...(deviceName === "" ? {} : { deviceName }) });
     if (made === undefined) return;
     this.recoveryKey = made.recoveryKey ?? undefined;
-    this.#tell({ tone: "good", title: "The vault is made", text: "Sync now publishes this machine's sessions." });
-    await this.refresh();
+    await this.#done({ tone: "good", title: "The vault is made", text: "Sync now publishes this machine's sessions." });
   }
 
   async link(remote: string, deviceName: string, key: string): Promise<void> {
     const made = await this.#run("sync/link", { remote, ...(deviceName === "" ? {} : { deviceName }), ...(key === "" ? {} : { key }) });
     if (made === undefined) return;
     const coming = made.preview.applied.sessions;
-    this.#tell({ tone: "good", title: "This machine has joined the vault", text: `Nothing is changed yet. The first sync brings ${count(coming, "session")} in.` });
-    await this.refresh();
+    await this.#done({ tone: "good", title: "This machine has joined the vault", text: `Nothing is changed yet. The first sync brings ${count(coming, "session")} in.` });
   }
 
   async cancel(): Promise<void> {
@@ -220,6 +216,11 @@ export class Model {
   #refreshSoon(): void {
     clearTimeout(this.#soon);
     this.#soon = setTimeout(() => void this.refresh(), SETTLE_MS);
+  }
+
+  /** What is said of it comes with what it did. */
+  async #done(notice: Notice): Promise<void> {
+    if (await this.refresh()) this.#tell(notice);
   }
 
   #tell(notice: Notice): void {

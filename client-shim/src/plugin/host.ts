@@ -119,7 +119,7 @@ export class SyncHost {
     if (type <= 2 && now - (this.#shown.get(message) ?? -Infinity) < REPEAT_MS) return;
     this.#shown.set(message, now);
     const variant = type === 1 ? "error" : type === 2 ? "warning" : message.startsWith("✅") ? "success" : "info";
-    if (type <= 2) this.#notifier?.show(message, type === 1); // of the rest, a person at another window wants to know only what came in
+    if (type <= 2) this.#notifier?.show(message); // of the rest, a person at another window wants to know only what came in
     for (const client of this.#clients()) void safely(() => client.tui.showToast({ body: { message, variant, duration: TOAST_MS } }));
   }
 
