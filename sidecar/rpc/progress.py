@@ -41,14 +41,13 @@ class ProgressReporter:
 
     def report(self, progress: Progress) -> None:
         with self._lock:
-            early = INTERVAL - (time.monotonic() - self._last)
-            if self._ended or early > 0:
+            if self._ended:
+                return
+            early = self._early()
+            if early > 0:
+                # Nothing may follow for a while, as when a remote does not answer: what is shown must be what goes on.
                 self._latest = progress
-                if self._late is None and not self._ended:
-                    # Nothing may follow for a while, as when a remote does not answer: what is shown must be what goes on.
-                    self._late = threading.Timer(early, self._catch_up)
-                    self._late.daemon = True
-                    self._late.start()
+                self._later(early)
                 return
             self._say(progress)
         self._wait()
@@ -61,10 +60,24 @@ class ProgressReporter:
                     self._late.cancel()
                 self._send({"kind": "end", "message": message})
 
+    def _early(self) -> float:
+        return INTERVAL - (time.monotonic() - self._last)
+
+    def _later(self, seconds: float) -> None:
+        if self._late is None:
+            self._late = threading.Timer(seconds, self._catch_up)
+            self._late.daemon = True
+            self._late.start()
+
     def _catch_up(self) -> None:
         with self._lock:
             self._late = None
-            if self._latest is not None and not self._ended:
+            if self._latest is None or self._ended:
+                return
+            early = self._early()
+            if early > 0:
+                self._later(early)
+            else:
                 self._say(self._latest)
 
     def _say(self, progress: Progress) -> None:

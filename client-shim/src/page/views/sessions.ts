@@ -50,7 +50,7 @@ function recent(history: HistoryResult | undefined): Node {
       if (seen.has(session.id) || items.length >= RECENT) continue;
       seen.add(session.id);
       items.push(
-        h("li", {}, foreign(session.title || session.id, "name grow"), h("span", { class: "soft small" }, rows(session)), h("span", { class: "soft small", title: exactly(cycle.at) }, ago(cycle.at))),
+        h("li", {}, h("div", { class: "grow" }, h("div", {}, foreign(session.title || session.id, "name")), h("span", { class: "soft small", title: exactly(cycle.at) }, `${ago(cycle.at)} · ${rows(session)}`))),
       );
     }
   }
