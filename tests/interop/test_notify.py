@@ -39,7 +39,9 @@ class Desk:
         bin_ = folder / "bin"
         bin_.mkdir()
         program = bin_ / "notify-send"
-        program.write_text(f"#!{sys.executable}\nimport json, os, sys, time\nname = f'{self._log}/{{time.time_ns()}}'\nopen(name + '.part', 'w').write(json.dumps(sys.argv[1:]))\nos.rename(name + '.part', name)\n")
+        program.write_text(
+            f"#!{sys.executable}\nimport json, os, sys, time\nname = f'{self._log}/{{time.time_ns()}}'\nopen(name + '.part', 'w').write(json.dumps(sys.argv[1:]))\nos.rename(name + '.part', name)\n"
+        )
         program.chmod(0o755)
         self.path = os.pathsep.join([str(bin_), os.environ["PATH"]])
 

@@ -22,7 +22,9 @@ class Browser:
         assert CHROMIUM is not None, MISSING
         driver = Path(__file__).with_name("browser.mjs")
         environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        self._process = subprocess.Popen(["node", str(driver), CHROMIUM], cwd=SHIM, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self._process = subprocess.Popen(
+            ["node", str(driver), CHROMIUM], cwd=SHIM, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
 
     def do(self, command: str, **rest: Any) -> Any:
         assert self._process.stdin is not None

@@ -29,7 +29,9 @@ class Host:
 
     def __init__(self, folder: Path, machine: Machine) -> None:
         extra = {"OPENCODE_SIDECAR_COMMAND": json.dumps([sys.executable, "-m", "sidecar"]), "PYTHONPATH": str(ROOT), "HOST_SYNC_SECONDS": "0"}
-        self._process = subprocess.Popen(["node", "main.mjs"], cwd=folder, env=machine.environ | extra, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            ["node", "main.mjs"], cwd=folder, env=machine.environ | extra, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().removeprefix("Open ").strip()
         self.pid = self._process.pid
