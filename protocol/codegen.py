@@ -18,6 +18,7 @@ from attrs import NOTHING, fields, has
 from protocol import PROTOCOL_VERSION, VERSION
 from protocol.errors import KINDS, ErrorData
 from protocol.methods import METHODS, NULL
+from protocol.model import Method
 from protocol.naming import camel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,11 +138,42 @@ def typescript() -> str:
                 result = f"; result: {_ts(method.result)}" if kind == "request" else ""
                 lines.append(f'  "{method.name}": {{ params: {_ts(method.params)}{result} }};')
         lines += ["}", ""]
+    lines += _api()
     idempotent = ", ".join(f'"{method.name}"' for method in METHODS if method.idempotent)
     lines.append(f"export const IDEMPOTENT: ReadonlySet<string> = new Set([{idempotent}]);")
+    silent = ", ".join(f'"{method.name}"' for method in METHODS if method.kind == "request" and not _takes_token(method))
+    lines += ["", "/** These take no `workDoneToken`. */", f"export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set([{silent}]);"]
     lines += ["", "export const ErrorCodes = {", *(f"  {kind}: {code}," for kind, (code, _) in KINDS.items()), "} as const;"]
     lines += ["export type ErrorKind = keyof typeof ErrorCodes;", ""]
     return "\n".join(lines)
+
+
+def _api() -> list[str]:
+    """One function per method, by namespace: `api.sync.status()`."""
+    spaces: dict[str, list[Method]] = {}
+    for method in METHODS:
+        space, _, name = method.name.partition("/")
+        if name and (method.direction, method.kind) == ("toServer", "request"):
+            spaces.setdefault(space, []).append(method)
+    lines = ["/** Every method as a function. `Options`: what a call takes beside its params. */", "export interface Api<Options> {"]
+    for space, found in spaces.items():
+        lines.append(f"  {space}: {{")
+        for method in found:
+            required = any(field.default is NOTHING for field in fields(method.params))
+            params = f"params{'' if required else '?'}: {_ts(method.params)}"
+            lines += [f"    /** {method.doc} */", f"    {_short(method)}({params}, options?: Options): Promise<{_ts(method.result)}>;"]
+        lines.append("  };")
+    lines += ["}", "", "export const API_METHODS = {"]
+    lines += [f"  {space}: {json.dumps([_short(method) for method in found])}," for space, found in spaces.items()]
+    return [*lines, "} as const;", ""]
+
+
+def _takes_token(method: Method) -> bool:
+    return any(field.name == "work_done_token" for field in fields(method.params))
+
+
+def _short(method: Method) -> str:
+    return method.name.partition("/")[2]
 
 
 def markdown() -> str:

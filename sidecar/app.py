@@ -141,7 +141,9 @@ class Sidecar(TrustUseCases, KeyUseCases):
             except SidecarError as error:
                 if error.kind in ("databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"):
                     raise  # linked all the same: the remedy is about the database, and sync works once it is there
-                self._identity_path.unlink(missing_ok=True)
+                if known is None:
+                    self._identity_path.unlink(missing_ok=True)
+                    self._key_path.unlink(missing_ok=True)
                 raise
             return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
 

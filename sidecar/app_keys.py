@@ -74,9 +74,12 @@ class KeyUseCases(ABC):
                 manifest = setup.read_vault(repo, task)
                 branch = str(manifest.pop("branch"))
                 there = KeyRing.from_manifest(manifest, old.current.secret)
-                if forget is not None and f"sessions/{forget}" not in repo.remote_heads(task):
-                    raise SidecarError("invalidParams", "There is no such device in the vault.", detail=forget, remedy="See `opencode-sidecar status --json`.")
-                ring = KeyRing(VaultKey.new(), (there.current, *there.retired), (*there.forgotten, *([forget] if forget else [])))
+                forgotten = there.forgotten
+                if forget is not None:
+                    if any(device == forget for device, _ in forgotten):
+                        raise SidecarError("invalidParams", "This device was forgotten before.", detail=forget, remedy="Use `rotate-key` for a new key.")
+                    forgotten = (*forgotten, (forget, setup.pin_log(repo, task, forget)))
+                ring = KeyRing(VaultKey.new(), (there.current, *there.retired), forgotten)
                 self._store(identity, ring)  # first: a key that only the remote knows would be lost
                 try:
                     said = ring.manifest(identity.vault_id, int(manifest["created"]), passphrase, kept={n: v for n, v in manifest.items() if n not in _OURS})

@@ -11,7 +11,7 @@ import {
 } from "vscode-jsonrpc/node";
 import { abortError, SidecarError } from "./errors.js";
 import { FrameReader, type OutputHandler } from "./frames.js";
-import { type ErrorData, ErrorCodes, type Notifications, type Requests } from "./generated/protocol.js";
+import { type ErrorData, ErrorCodes, type Notifications, type Requests, TAKES_NO_TOKEN } from "./generated/protocol.js";
 
 export interface ProgressBegin {
   kind: "begin";
@@ -77,8 +77,8 @@ export class Connection {
     const cancel = new CancellationTokenSource();
     const abort = (): void => cancel.cancel();
     signal?.addEventListener("abort", abort, { once: true });
-    const token = onProgress === undefined ? undefined : `${process.pid}-${++lastToken}`;
-    const progress = onProgress === undefined ? undefined : this.#connection.onProgress(progressType, token as string, onProgress);
+    const token = onProgress === undefined || TAKES_NO_TOKEN.has(method) ? undefined : `${process.pid}-${++lastToken}`;
+    const progress = onProgress === undefined || token === undefined ? undefined : this.#connection.onProgress(progressType, token, onProgress);
     let reject: (reason: Error) => void = () => undefined;
     const gone = new Promise<never>((_, rejectGone) => {
       reject = rejectGone;

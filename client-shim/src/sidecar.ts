@@ -1,8 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { makeApi } from "./api.js";
 import { type CallOptions, Connection } from "./connection.js";
 import { SidecarError, SidecarGoneError } from "./errors.js";
 import type { OutputHandler } from "./frames.js";
-import { ErrorCodes, IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
+import { type Api, ErrorCodes, IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, PROTOCOL_VERSION, type Requests } from "./generated/protocol.js";
 import { type Command, locate } from "./locate.js";
 import { RestartPolicy } from "./restart.js";
 
@@ -31,6 +32,8 @@ export type Method = Exclude<keyof Requests, "initialize" | "shutdown">;
 
 /** One sidecar process. It starts with the first call, and again with the next call after a crash. */
 export class Sidecar implements AsyncDisposable {
+  /** Every method as a function: `api.sync.run({}, { onProgress })`. */
+  readonly api: Api<CallOptions> = makeApi((method, params, options) => this.call(method, params, options));
   readonly #options: SidecarOptions;
   readonly #restart = new RestartPolicy();
   readonly #handlers: Array<(connection: Connection) => void> = [];

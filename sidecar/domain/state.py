@@ -9,9 +9,18 @@ from sidecar.domain.records import Version
 
 Row = dict[str, Any]
 
-APPLIED, NEW, FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, BUSY = range(7)
-"""States of a session's records in one segment. Everything but APPLIED waits and is retried when its reason may have gone."""
-REASONS = {NEW: "pending", FUTURE: "future", UNPLACED: "unplaced", QUARANTINED: "quarantined", PARENT_MISSING: "parentMissing", BUSY: "busy"}
+APPLIED, NEW, FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, BUSY, UNREADABLE = range(8)
+"""States of a session's records in one segment. Everything but APPLIED waits and is retried when its reason may have gone: an UNREADABLE one when
+its log moves. A QUARANTINED one was read, and this opencode cannot hold it: it counts as seen."""
+REASONS = {
+    NEW: "pending",
+    FUTURE: "future",
+    UNPLACED: "unplaced",
+    QUARANTINED: "quarantined",
+    PARENT_MISSING: "parentMissing",
+    BUSY: "busy",
+    UNREADABLE: "quarantined",
+}
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from sidecar.domain.state import (
     PARENT_MISSING,
     QUARANTINED,
     UNPLACED,
+    UNREADABLE,
     LocalChange,
     Op,
     Row,
@@ -115,16 +116,27 @@ class Applier:
             by_segment.setdefault((waiting.device, waiting.sequence), set()).add(waiting.session)
         total, done = len(work), 0
         for (device, sequence), sessions in by_segment.items():
+            left = set(sessions)
             try:
-                reader = self._open(device, sequence)
-                for group in reader.groups(frozenset(sessions)):
+                for group in self._open(device, sequence).groups(frozenset(sessions)):
                     self.task.report("apply", done, total)
+                    left.discard(group.session_id)
                     self._group(group)
                     done += 1
+                if left:
+                    raise SidecarError("segmentCorrupt", "A segment lacks what its directory names.", detail=f"{device} {sequence}")
             except SidecarError as error:
-                if error.kind not in ("segmentCorrupt", "newerFormat"):
-                    raise
-                self.warnings.append(f"{error.message} ({error.detail})")
+                self._unusable(device, sequence, left, error)
+
+    def _unusable(self, device: str, sequence: int, sessions: set[str], error: SidecarError) -> None:
+        """What cannot be read waits until its device's log moves; the rest goes on. Other errors are raised again."""
+        if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+            raise error
+        self.warnings.append(f"{error.message} ({error.detail})")
+        with self.ws.shadow.writing():
+            for session in sessions:
+                self.ws.shadow.mark(session, device, sequence, UNREADABLE, detail=error.message)
+            self.ws.shadow.put_problem(device, sequence, error.message)
 
     def _open(self, device: str, sequence: int) -> SegmentReader:
         if self._reader is None or self._reader[0] != (device, sequence):
@@ -161,6 +173,8 @@ class Applier:
             with shadow.writing():
                 shadow.mark(session, group.device, group.sequence, BUSY, detail=f"changed here meanwhile: {change}")
                 shadow.forget_scan(session)
+        except SidecarError as error:
+            self._unusable(group.device, group.sequence, {session}, error)
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             # Records of a shape that no version of ours writes: one session of one device, not the end of all sync.
             with shadow.writing():

@@ -29,15 +29,33 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
             wanted[branch] = sha
     if not wanted:
         return []
-    task.report("fetch", 0, len(wanted))
-    ws.repo.fetch(task, sorted(wanted))
-    warnings = []
+    warnings = _index_forgotten(ws, task, heads, wanted)
+    if wanted:
+        task.report("fetch", 0, len(wanted))
+        ws.repo.fetch(task, sorted(wanted))
     for branch in sorted(wanted):
         device = branch.removeprefix("sessions/")
         head = ws.repo.local_ref(f"refs/remotes/origin/{branch}")
         if head is None:
             continue
         warnings += index_fetched(ws, task, device, head)
+    return warnings
+
+
+def _index_forgotten(ws: Workspace, task: Task, heads: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    """Logs of devices that were forgotten are taken as they were then, from where they were kept; `wanted` loses them."""
+    warnings = []
+    for device, commit in ws.sealer.ring.forgotten if ws.sealer is not None else ():
+        kept, known = f"forgotten/{device}", ws.shadow.head_of(device)[0]
+        wanted.pop(f"sessions/{device}", None)
+        if known is not None and ws.repo.is_ancestor(commit, known):
+            continue
+        if heads.get(kept) == commit:
+            ws.repo.fetch(task, [kept])
+            ws.repo.adopt_ref(f"{REMOTE_REFS}{device}", commit)
+            warnings += index_fetched(ws, task, device, commit)
+        else:
+            warnings.append(f"{device}: it was forgotten, and what it had written before is not in the repository any more.")
     return warnings
 
 
@@ -49,11 +67,10 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
         if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
             raise
         with ws.shadow.writing():
-            _, sequence = ws.shadow.head_of(device)
-            before, _ = ws.shadow.head_of(device)
+            before, sequence = ws.shadow.head_of(device)
             if before is not None and error.kind == "segmentCorrupt":
                 ws.repo.adopt_ref(f"refs/kept/{device}", before)  # what was fetched before stays, whatever the remote has now
-            ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else None, sequence)
+            ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else before, sequence)
         return [f"{device}: {error.message} {error.remedy}"]
 
 
@@ -64,8 +81,9 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
     if before is not None and info["sequence"] < sequence:
         raise _gone_back(info["name"], sequence, info["sequence"])
     warnings = []
-    entries = ws.repo.new_files(before, head, "seg/")
     known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
+    troubled = any(d == device for d, _ in known_problems)  # what could not be used may fit now, although it did not change
+    entries = ws.repo.new_files(None if troubled else before, head, "seg/")
     for index, entry in enumerate(sorted(entries, key=lambda e: e.path)):
         task.report("index", index, len(entries))
         found = _SEGMENT.match(entry.path)

@@ -18,7 +18,7 @@ from protocol.sync import (
     VerifyResult,
 )
 from sidecar.domain.records import SESSION
-from sidecar.domain.state import FUTURE, NEW, PARENT_MISSING, QUARANTINED, REASONS, UNPLACED
+from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, REASONS, UNPLACED, UNREADABLE
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
@@ -37,7 +37,7 @@ class _RollBack(Exception):
 
 def devices(ws: Workspace) -> list[Device]:
     waiting: dict[str, set[int]] = {}
-    for entry in ws.shadow.waiting([NEW, FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, 6]):
+    for entry in ws.shadow.waiting([NEW, FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, BUSY, UNREADABLE]):
         waiting.setdefault(entry.device, set()).add(entry.sequence)
     now = ws.clock.wall()
     found = []
@@ -78,7 +78,7 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
     error: dict[str, Any] | None = shadow.get("last_error")
     attention = [
         Attention(w.session, REASONS[w.state], w.detail, shadow.title(w.session), w.until or None)
-        for w in shadow.waiting([FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, 6])[:MAX_ATTENTION]
+        for w in shadow.waiting([FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, BUSY, UNREADABLE])[:MAX_ATTENTION]
     ]
     attention += [Attention(session, reason, detail, title) for session, reason, detail, title in shadow.local_waiting()[:MAX_ATTENTION]]
     attention += [Attention(session, "diverged", "continued on two machines", shadow.title(session)) for session in shadow.get("diverged", [])]

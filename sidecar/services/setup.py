@@ -121,6 +121,19 @@ def replace_manifest(repo: VaultRepo, task: Task, manifest: dict[str, Any], bran
     repo.push(task, branch)
 
 
+def pin_log(repo: VaultRepo, task: Task, device: str) -> str:
+    """Keep a log as it is now on a branch of its own, for machines that join later. Its commit. Raises invalidParams."""
+    branch, kept = f"sessions/{device}", f"forgotten/{device}"
+    heads = repo.remote_heads(task)
+    if branch not in heads:
+        raise SidecarError("invalidParams", "There is no such device in the vault.", detail=device, remedy="See `opencode-sidecar status --json`.")
+    repo.fetch(task, [branch])
+    commit = repo.local_ref(f"refs/remotes/origin/{branch}") or heads[branch]
+    repo.adopt_ref(f"refs/heads/{kept}", commit)
+    repo.push(task, kept, force_from=heads.get(kept, ""))
+    return commit
+
+
 def read_vault(repo: VaultRepo, task: Task) -> dict[str, Any]:
     """The remote's manifest, its branch in `branch`. Raises remoteNotVault, newerFormat."""
     task.report("connect")

@@ -47,6 +47,13 @@ def test_error_codes_are_distinct_and_outside_reserved_blocks() -> None:
     assert all(-31999 <= code <= -31000 for code in ours)
 
 
+def test_methods_that_report_take_a_progress_token() -> None:
+    for method in METHODS:
+        if (method.kind, method.direction) == ("request", "toServer") and "/" in method.name:
+            takes = any(field.name == "work_done_token" for field in getattr(method.params, "__attrs_attrs__", ()))
+            assert takes or not method.progress, f"{method.name}: a host that follows the table is refused"
+
+
 def test_names_survive_the_round_trip() -> None:
     for method in METHODS:
         for field in getattr(method.params, "__attrs_attrs__", ()):

@@ -17,7 +17,8 @@ seen.server = first.serverInfo.name;
 seen.protocolVersion = first.capabilities.experimental.opencodeSidecar.protocolVersion === PROTOCOL_VERSION;
 const { pid } = first.capabilities.experimental.opencodeSidecar;
 
-seen.status = await sidecar.call("sync/status");
+seen.status = await sidecar.api.sync.status();
+seen.api = { sync: Object.keys(sidecar.api.sync).length, shell: Object.keys(sidecar.api.shell).length, which: (await sidecar.api.shell.which({ name: "git" })) !== null };
 
 const unconfigured = await outcome(sidecar.call("sync/run"));
 seen.error = { ours: unconfigured instanceof SidecarError, kind: unconfigured.kind, code: unconfigured.code, remedy: unconfigured.remedy !== "" };

@@ -68,12 +68,18 @@ def test_reads_are_asked_again_and_writes_never(seen: dict[str, Any]) -> None:
 
 def test_the_plugin_works_without_bun_and_never_throws(seen: dict[str, Any]) -> None:
     assert seen["exports"] == [], "opencode calls every exported function as a plugin"
-    assert seen["commands"] == 8
+    names = ("doctor", "history", "init", "link", "preview", "pull", "push", "restore", "run", "status", "verify")
+    assert seen["commands"] == [f"sync-{name}" for name in names]
     assert seen["kept"] == "mine", "the user's own command was overwritten"
     assert "not part of a vault" in seen["unconfigured"]
     assert "Part of the vault" in seen["init"]
     assert "Vault at" in seen["status"]
     assert seen["refused"].startswith("❌")
+    assert seen["history"] == "Nothing was changed by a sync yet."
+    assert "/sync-history" in seen["restoreWhat"]
+    assert seen["restoreNothing"].startswith("❌")
+    assert "✅ git:" in seen["doctor"]
+    assert any("examining" in title for title in seen["titles"]), "a long check shows nothing while it runs"
 
 
 def test_the_packages_entry_points_fit_every_resolver(seen: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from protocol.methods import served
 from tests.support.machines import Machine
 from tests.support.npm import SHIM, build
 
@@ -43,6 +44,14 @@ def test_start_is_single_flight_and_negotiates_the_version(seen: dict[str, Any])
 def test_status_of_a_new_home(seen: dict[str, Any]) -> None:
     assert seen["status"]["configured"] is False
     assert seen["status"]["devices"] == []
+
+
+def test_every_method_is_a_function(seen: dict[str, Any]) -> None:
+    assert seen["api"] == {
+        "sync": sum(name.startswith("sync/") for name in served()),
+        "shell": sum(name.startswith("shell/") for name in served()),
+        "which": True,
+    }
 
 
 def test_errors_carry_kind_and_remedy(seen: dict[str, Any]) -> None:

@@ -628,7 +628,69 @@ export interface Notifications {
   "sync/didApply": { params: DidApply };
 }
 
+/** Every method as a function. `Options`: what a call takes beside its params. */
+export interface Api<Options> {
+  sync: {
+    /** Make a new vault. */
+    init(params?: InitParams, options?: Options): Promise<InitResult>;
+    /** Join an existing vault; changes nothing in the database. */
+    link(params: LinkParams, options?: Options): Promise<LinkResult>;
+    /** One cycle. A second call while one runs joins it. */
+    run(params?: CycleParams, options?: Options): Promise<CycleResult>;
+    /** Record local changes, fetch, merge, apply. */
+    pull(params?: CycleParams, options?: Options): Promise<CycleResult>;
+    /** Record and publish, confirmed by the remote. */
+    push(params?: CycleParams, options?: Options): Promise<CycleResult>;
+    /** What is known here; never waits for a cycle. */
+    status(params?: StatusParams, options?: Options): Promise<StatusResult>;
+    /** What a cycle would do now. */
+    preview(params?: CycleParams, options?: Options): Promise<PreviewResult>;
+    /** Compare the database with what was recorded. */
+    verify(params?: VerifyParams, options?: Options): Promise<VerifyResult>;
+    /** Past cycles and what they changed here. */
+    history(params?: HistoryParams, options?: Options): Promise<HistoryResult>;
+    /** Take back what a cycle changed or deleted here. */
+    restore(params: RestoreParams, options?: Options): Promise<RestoreResult>;
+    /** Check everything that sync depends on. */
+    doctor(params?: DoctorParams, options?: Options): Promise<DoctorResult>;
+    /** Rebuild what is ours from the database and the vault, or copy what can be read of a damaged database. */
+    repair(params?: RepairParams, options?: Options): Promise<RepairResult>;
+    /** The recovery key of this device's vault. */
+    showKey(params?: ShowKeyParams, options?: Options): Promise<ShowKeyResult>;
+    /** Seal with a new key from now on. */
+    rotateKey(params?: RotateKeyParams, options?: Options): Promise<RotateKeyResult>;
+    /** Rotate the key, and read nothing more of a device. */
+    forgetDevice(params: ForgetDeviceParams, options?: Options): Promise<RotateKeyResult>;
+  };
+  shell: {
+    /** Run a command to its end. */
+    exec(params: ExecParams, options?: Options): Promise<ExecResult>;
+    /** Start a command; its output comes while it runs. */
+    start(params: StartParams, options?: Options): Promise<StartResult>;
+    /** Write to a command's stdin; answered when it was taken. */
+    write(params: WriteParams, options?: Options): Promise<null>;
+    /** End a command's stdin. */
+    closeStdin(params: ProcessParams, options?: Options): Promise<null>;
+    /** End a command and what it started; `shell/didExit` tells when. */
+    kill(params: KillParams, options?: Options): Promise<null>;
+    /** So many bytes of output have been dealt with: more may come. */
+    ack(params: AckParams, options?: Options): Promise<null>;
+    /** Where a command is. */
+    which(params: WhichParams, options?: Options): Promise<WhichResult>;
+    /** The sidecar's own environment. */
+    env(params?: NoParams, options?: Options): Promise<EnvResult>;
+  };
+}
+
+export const API_METHODS = {
+  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice"],
+  shell: ["exec", "start", "write", "closeStdin", "kill", "ack", "which", "env"],
+} as const;
+
 export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "shell/which", "shell/env"]);
+
+/** These take no `workDoneToken`. */
+export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,

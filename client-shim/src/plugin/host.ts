@@ -3,6 +3,7 @@ import type { CycleResult } from "../generated/protocol.js";
 import { SidecarNotFoundError } from "../locate.js";
 import { Notifier } from "../notify/index.js";
 import { type Method, Sidecar, type SidecarOptions } from "../sidecar.js";
+import { updating } from "./line.js";
 import type { OpencodeClient, PluginInput } from "./opencode.js";
 
 const FIRST_CYCLE_MS = 300;
@@ -16,6 +17,9 @@ const MAX_REFRESHED = 20;
 /** The same trouble is not shown again for so long. */
 const REPEAT_MS = 30 * 60_000;
 const TOAST_MS = 5_000;
+/** A cycle that takes long says how far it is: in the terminal UI each toast takes the place of the one before. */
+const PROGRESS_AFTER_MS = 2_000;
+const PROGRESS_EVERY_MS = 2_000;
 
 export interface PluginOptions extends Pick<SidecarOptions, "command" | "roots"> {
   /** Seconds between cycles while opencode is open; 120 by default. */
@@ -71,7 +75,7 @@ export class SyncHost {
   async automatic(method: Cycle = "sync/run"): Promise<CycleResult | undefined> {
     if (this.#stopped) return undefined;
     try {
-      return await this.sidecar.call(method);
+      return await this.sidecar.call(method, {}, { onProgress: updating((line) => this.#toast(3, `🔄 ${line}`), PROGRESS_AFTER_MS, PROGRESS_EVERY_MS) });
     } catch (error) {
       if (error instanceof SidecarError && error.kind === "notConfigured") this.#stop();
       else if (!(error instanceof SidecarError && error.retryable)) this.#trouble(error);

@@ -1,10 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import type { CycleResult, StatusResult } from "../generated/protocol.js";
+import type { CycleResult, HistoryCycle, StatusResult } from "../generated/protocol.js";
+import type { CallOptions } from "../connection.js";
 import type { SyncHost } from "./host.js";
+import { updating } from "./line.js";
 import type { CommandConfig } from "./opencode.js";
 
-const ACTIONS = ["status", "run", "pull", "push", "preview", "verify", "init", "link"] as const;
+const ACTIONS = ["status", "run", "pull", "push", "preview", "verify", "history", "restore", "doctor", "init", "link"] as const;
+const TITLES_SHOWN = 3;
+const PROGRESS_EVERY_MS = 300;
 type Action = (typeof ACTIONS)[number];
 
 const DESCRIPTIONS: Record<Action, string> = {
@@ -14,6 +18,9 @@ const DESCRIPTIONS: Record<Action, string> = {
   push: "Publish what was written here",
   preview: "Show what a sync would do; change nothing",
   verify: "Compare the whole database with what was recorded",
+  history: "List past syncs and what they changed here",
+  restore: "Take back what a sync changed or deleted here: /sync-restore CYCLE [SESSION]",
+  doctor: "Check everything that sync depends on",
   init: "Make a vault in an empty git repository: /sync-init URL",
   link: "Join the vault of another machine: /sync-link URL KEYFILE",
 };
@@ -22,6 +29,8 @@ const args = {
   action: z.enum(ACTIONS).describe("what to do"),
   remote: z.string().optional().describe("git URL or folder; for init and link"),
   keyFile: z.string().optional().describe("for link: path of a file that holds the vault's recovery key; never ask for the key itself"),
+  cycle: z.string().optional().describe("for restore: the cycle's id, as history shows it"),
+  session: z.string().optional().describe("for restore: only this session's id"),
   acknowledgePrivate: z.boolean().optional().describe("true only when the user said that strangers cannot read the remote"),
 };
 
@@ -29,7 +38,15 @@ interface Arguments {
   action: Action;
   remote?: string | undefined;
   keyFile?: string | undefined;
+  cycle?: string | undefined;
+  session?: string | undefined;
   acknowledgePrivate?: boolean | undefined;
+}
+
+/** `metadata` changes the line that opencode shows while the tool runs, on Desktop, too. */
+interface ToolContext {
+  abort?: AbortSignal;
+  metadata?(value: { title?: string }): void;
 }
 
 /** The tool `opencode_sync`. Trouble is its answer, not an exception. */
@@ -37,9 +54,10 @@ export function syncTool(host: SyncHost): unknown {
   return {
     description: "Sync opencode's sessions between the user's machines. Use it only when the user asks for it.",
     args,
-    async execute(given: Arguments, context?: { abort?: AbortSignal }): Promise<string> {
+    async execute(given: Arguments, context?: ToolContext): Promise<string> {
       try {
-        return await answer(host, given, context?.abort);
+        const onProgress = updating((line) => context?.metadata?.({ title: line }), 0, PROGRESS_EVERY_MS);
+        return await answer(host, given, { onProgress, ...(context?.abort && { signal: context.abort }) });
       } catch (error) {
         return error instanceof Error ? `❌ ${error.message} ${"remedy" in error ? String(error.remedy) : ""}`.trim() : String(error);
       }
@@ -49,16 +67,17 @@ export function syncTool(host: SyncHost): unknown {
 
 /** The commands `/sync-…`: each asks the model to call the tool and repeat its answer. */
 export function syncCommands(): Record<string, CommandConfig> {
+  const two = (first: string, second: string): string => `, the first word of "$ARGUMENTS" as ${first} and the second, if there is one, as ${second}`;
+  const targets: Partial<Record<Action, string>> = { init: ' and remote "$ARGUMENTS"', link: two("remote", "keyFile"), restore: two("cycle", "session") };
   const command = (action: Action): [string, CommandConfig] => {
-    const target = action === "init" ? ' and remote "$ARGUMENTS"' : action === "link" ? ', the first word of "$ARGUMENTS" as remote and the second, if there is one, as keyFile' : "";
-    return [`sync-${action}`, { template: `Call the tool opencode_sync with action "${action}"${target}, then repeat its answer word for word.`, description: DESCRIPTIONS[action] }];
+    const template = `Call the tool opencode_sync with action "${action}"${targets[action] ?? ""}, then repeat its answer word for word.`;
+    return [`sync-${action}`, { template, description: DESCRIPTIONS[action] }];
   };
   return Object.fromEntries(ACTIONS.map(command));
 }
 
-async function answer(host: SyncHost, { action, remote, keyFile, acknowledgePrivate }: Arguments, signal: AbortSignal | undefined): Promise<string> {
+async function answer(host: SyncHost, { action, remote, keyFile, cycle, session, acknowledgePrivate }: Arguments, options: CallOptions): Promise<string> {
   const { sidecar } = host;
-  const options = signal === undefined ? {} : { signal };
   switch (action) {
     case "status":
       return describeStatus(await sidecar.call("sync/status", {}, options));
@@ -73,6 +92,19 @@ async function answer(host: SyncHost, { action, remote, keyFile, acknowledgePriv
     case "verify": {
       const found = await sidecar.call("sync/verify", {}, options);
       return found.ok ? `✅ ${found.rowsCompared} rows compared, no difference.` : `⚠️ ${found.differences.length} differences.`;
+    }
+    case "history": {
+      const { cycles } = await sidecar.call("sync/history", {}, options);
+      return cycles.length === 0 ? "Nothing was changed by a sync yet." : cycles.map(describePast).join("\n");
+    }
+    case "restore": {
+      if (!cycle) return "❌ Which cycle? /sync-history lists them: /sync-restore CYCLE [SESSION]";
+      const { restored, skipped } = await sidecar.call("sync/restore", { cycle, ...(session ? { session } : {}) }, options);
+      return `✅ ${restored.sessions} sessions restored; the next sync takes them to the other machines.${skipped.map((left) => `\nleft alone: ${left.title || left.sessionId}: ${left.detail || left.reason}`).join("")}`;
+    }
+    case "doctor": {
+      const { checks } = await sidecar.call("sync/doctor", {}, options);
+      return checks.map((check) => (check.ok ? `✅ ${check.name}: ${check.detail}` : `❌ ${check.name}: ${check.detail} → ${check.remedy}`)).join("\n");
     }
     case "init":
     case "link": {
@@ -89,6 +121,12 @@ async function answer(host: SyncHost, { action, remote, keyFile, acknowledgePriv
       return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; syncing begins.${hint}`;
     }
   }
+}
+
+function describePast(cycle: HistoryCycle): string {
+  const titles = cycle.sessions.map((session) => session.title || session.id);
+  const shown = titles.slice(0, TITLES_SHOWN).join(", ") + (titles.length > TITLES_SHOWN ? `, and ${titles.length - TITLES_SHOWN} more` : "");
+  return `${cycle.cycleId} ${new Date(cycle.at).toISOString().slice(0, 16).replace("T", " ")} ${cycle.kind}: ${shown || `${cycle.published.sessions} sessions out`}`;
 }
 
 function describeCycle(result: CycleResult): string {

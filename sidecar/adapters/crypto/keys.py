@@ -62,11 +62,11 @@ class VaultKey:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """`current` seals; all of them open. `forgotten`: devices whose log is not read past what was applied when they were."""
+    """`current` seals; all of them open. `forgotten`: (device, commit): its log is read up to there, and no further."""
 
     current: VaultKey
     retired: tuple[VaultKey, ...] = ()
-    forgotten: tuple[str, ...] = ()
+    forgotten: tuple[tuple[str, str], ...] = ()
 
     def find(self, key_id: bytes) -> VaultKey | None:
         return next((key for key in (self.current, *self.retired) if key.id == key_id), None)
@@ -81,7 +81,7 @@ class KeyRing:
             "encryption": ALGORITHM,
             "key": {"id": self.current.id.hex(), "check": self.current.check(vault)},
             "retired": [{"id": key.id.hex(), "wrapped": _wrap(self.current.secret, key.secret, vault)} for key in self.retired],
-            "forgotten": list(self.forgotten),
+            "forgotten": [{"device": device, "commit": commit} for device, commit in self.forgotten],
             "passphrase": _with_passphrase(passphrase, self.current.secret, vault) if passphrase else None,
         }
         said["mac"] = self.current.mac(said)
@@ -98,7 +98,7 @@ class KeyRing:
             if not hmac.compare_digest(str(manifest["mac"]), current.mac(manifest)):
                 raise _tampered()
             retired = tuple(VaultKey(_unwrap(secret, str(entry["wrapped"]), vault)) for entry in manifest["retired"])
-            return cls(current, retired, tuple(str(device) for device in manifest["forgotten"]))
+            return cls(current, retired, tuple((str(entry["device"]), str(entry["commit"])) for entry in manifest["forgotten"]))
         except (KeyError, TypeError, ValueError):
             raise _tampered() from None
 
@@ -115,7 +115,7 @@ class KeyRing:
             keys = [VaultKey(base64.b64decode(entry, validate=True)) for entry in value["keys"]]
             if not keys or any(len(key.secret) != KEY_BYTES for key in keys):
                 raise ValueError("not a key")
-            return cls(keys[0], tuple(keys[1:]), tuple(value["forgotten"]))
+            return cls(keys[0], tuple(keys[1:]), tuple((str(device), str(commit)) for device, commit in value["forgotten"]))
         except (KeyError, TypeError) as error:
             raise ValueError(str(error)) from None
 

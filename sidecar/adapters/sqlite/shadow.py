@@ -15,7 +15,7 @@ from typing import Any
 
 from sidecar.adapters.sqlite.connect import errors_of_ours
 from sidecar.domain.records import Mention, Version, VersionVector, join
-from sidecar.domain.state import APPLIED, NEW, QUARANTINED, ShadowRow, Waiting
+from sidecar.domain.state import APPLIED, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -131,7 +131,8 @@ class Shadow:
             (device, sequence, blob, path, problem),
         )
         self.db.executemany(
-            "INSERT INTO session_segment (session, device, sequence, puts, state, context) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            "INSERT INTO session_segment (session, device, sequence, puts, state, context) VALUES (?,?,?,?,?,?)"
+            f" ON CONFLICT DO UPDATE SET puts=excluded.puts, state=excluded.state, context=excluded.context WHERE state={UNREADABLE}",
             (
                 (session, device, sequence, int(mention.puts), state, json.dumps(mention.context) if mention.context is not None else None)
                 for session, mention in sessions.items()
@@ -255,6 +256,10 @@ class Shadow:
         self.db.execute("DELETE FROM recount WHERE session=?", (session,))
 
     # --- what could not be used -------------------------------------------------------------------------------------
+    def put_problem(self, device: str, sequence: int, problem: str) -> None:
+        """A segment of which something could not be used: it is looked at again when its log moves."""
+        self.db.execute("UPDATE segment SET problem=? WHERE device=? AND sequence=?", (problem, device, sequence))
+
     def problems(self) -> list[tuple[str, int, str]]:
         """(device, sequence, why) of segments that could not be used."""
         return list(self.db.execute("SELECT device, sequence, problem FROM segment WHERE problem IS NOT NULL"))

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
-from protocol.sync import CycleParams, InitParams, LinkParams
+from protocol.sync import CycleParams, InitParams, LinkParams, StatusParams
 from sidecar.adapters.git import VaultRepo
 from sidecar.adapters.segments import SegmentWriter
+from sidecar.adapters.segments import writer as writer_module
+from sidecar.adapters.segments.values import BlobRef
 from sidecar.domain.records import MESSAGE, PART, SESSION, TODO, Record, Version
 from sidecar.domain.task import Task
 from tests.support import edits
@@ -42,6 +45,11 @@ NONSENSE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     ],
     "JSON that is none": [(SESSION, "ses_x", {**WHOLE, **TIMES}), (MESSAGE, "msg_x", {**TIMES, "data": "{"})],
     "columns that never travel": [(SESSION, "ses_x", {**WHOLE, **TIMES, "id": "ses_1", "workspace_id": "w", "share_url": "https://evil"})],
+    "a large value that is not there": [(SESSION, "ses_x", {**WHOLE, **TIMES, "title": BlobRef(bytes(32), 2_000_000, is_text=True)})],
+    "a large value without end": [(SESSION, "ses_x", {**WHOLE, **TIMES, "title": BlobRef(bytes(32), 2**63, is_text=True)})],
+    "a directory that names what is not there": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
+    "a frame that is none": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
+    "a frame of gigabytes": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
     "the user's own rows": [(MESSAGE, "msg_1u", {**TIMES, "data": '{"role":"user"}'})],
 }
 
@@ -62,6 +70,8 @@ def test_nonsense_of_one_device_touches_nothing_else(machine: Make, remote: Path
     db.close()
     for one in (a, b, a):
         one.sidecar.run(CycleParams(), Task())
+    names = {device.name for device in b.sidecar.status(StatusParams(), Task()).devices if device.id == DEVICE}
+    assert any("evil" in name for name in names), "the hostile log was not read at all: this test shows nothing"
     for table, rows in before.items():
         for key, row in rows.items():
             assert a.content()[table][key] == row, f"{table} {key} of the user was changed by {case}"
@@ -79,9 +89,17 @@ def _publish(machine: Machine, remote: Path, case: str) -> None:
     for table, key, columns in NONSENSE[case]:
         session = "ses_1" if case == "the user's own rows" else "ses_x"
         writer.add(Record(table, key, session, V, columns))
-    segment = writer.finish()
+    if case == "a directory that names what is not there":
+        writer._puts["ses_ghost"] = True
+    with pytest.MonkeyPatch.context() as patch:
+        if case == "a frame that is none":
+            patch.setattr(writer_module, "_compress", lambda *_: b"nonsense")
+        if case == "a frame of gigabytes":
+            patch.setattr(writer_module, "_compress", lambda *_: zstandard.ZstdCompressor().compress(bytes(1 << 30)))
+        segment = writer.finish()
     vault = json.loads((machine.own_state / "device.json").read_text())["vaultId"]
     head = {"format": 1, "vault": vault, "device": {"id": DEVICE, "name": "evil\x1b[2J", "platform": "linux"}, "sequence": 1, "published": 1}
+    head["segment"] = {"path": segment.path}
     repo = VaultRepo.create(machine.root / "hostile.git", machine.environ)
     repo.set_remote(str(remote))
     ref = f"refs/heads/sessions/{DEVICE}"

@@ -1,0 +1,143 @@
+"""docs/format.md, followed to the letter by a second reader that shares no code with the product.
+
+A vault written by any version 1 must stay readable: these bytes never change.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from sidecar.adapters.crypto import KeyRing, Sealer, recovery
+from sidecar.adapters.crypto.keys import secret_of_passphrase
+from sidecar.adapters.segments import SegmentReader
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "fixtures/vectors/vault.json").read_text())
+KEY = bytes.fromhex(VECTORS["key"])
+DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def hkdf(secret: bytes, purpose: str, salt: bytes = b"") -> bytes:
+    return HKDF(SHA256(), 32, salt, b"opencode-sidecar " + purpose.encode()).derive(secret)
+
+
+def unwrap(under: bytes, wrapped: str) -> bytes:
+    data = base64.b64decode(wrapped)
+    return AESGCM(hkdf(under, "wrap", data[:16])).decrypt(bytes(12), data[16:], VECTORS["vault"].encode())
+
+
+def place(*parts: Any) -> bytes:
+    return b"ocs1" + msgpack.packb([VECTORS["vault"], *parts])
+
+
+def opened(prefix: bytes, piece: int, data: bytes, *parts: Any) -> bytes:
+    assert prefix[:8] == hkdf(KEY, "key id")[:8]
+    return AESGCM(hkdf(KEY, "object", prefix[8:24])).decrypt(piece.to_bytes(12, "big"), data, place(*parts))
+
+
+def unpack(data: bytes) -> Any:
+    return msgpack.unpackb(zstandard.ZstdDecompressor().decompress(data), unicode_errors="surrogateescape", ext_hook=lambda code, data: (code, data))
+
+
+def test_the_recovery_key_by_the_book() -> None:
+    number = 0
+    for place_, group in enumerate(VECTORS["recoveryKey"].split("-")):
+        value = 0
+        for digit in group[:4]:
+            number = number << 5 | DIGITS.index(digit)
+            value = (value ^ DIGITS.index(digit)) << 1
+            value ^= 0b100101 if value & 32 else 0
+        assert DIGITS[value ^ place_] == group[4]
+    assert (number >> 4).to_bytes(32, "big") == KEY
+
+
+def test_the_manifest_by_the_book() -> None:
+    manifest = VECTORS["manifest"]
+    said = {name: value for name, value in manifest.items() if name != "mac"}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    assert manifest["mac"] == hmac.new(hkdf(KEY, "manifest"), text, hashlib.sha256).hexdigest()
+    assert manifest["key"] == {
+        "id": hkdf(KEY, "key id")[:8].hex(),
+        "check": hmac.new(hkdf(KEY, "check"), VECTORS["vault"].encode(), hashlib.sha256).hexdigest()[:32],
+    }
+    assert unwrap(KEY, manifest["retired"][0]["wrapped"]).hex() == VECTORS["retiredKey"]
+    phrase = manifest["passphrase"]
+    stretched = Scrypt(base64.b64decode(phrase["salt"]), 32, phrase["n"], phrase["r"], phrase["p"]).derive(VECTORS["passphrase"].encode())
+    assert unwrap(stretched, phrase["wrapped"]) == KEY
+
+
+def test_the_head_by_the_book() -> None:
+    sealed = base64.b64decode(VECTORS["head"]["sealed"])
+    assert opened(sealed[:24], 0, sealed[24:], "head", VECTORS["device"]).decode() == VECTORS["head"]["text"]
+    with pytest.raises(InvalidTag):
+        opened(sealed[:24], 0, sealed[24:], "head", "e" * 32)
+
+
+@pytest.mark.parametrize("kind", ["plain", "sealed"])
+def test_a_segment_by_the_book(kind: str) -> None:
+    segment = VECTORS["segments"][kind]
+    data = base64.b64decode(segment["data"])
+    digest = hashlib.sha256(data).hexdigest()
+    assert segment["path"] == f"seg/0000000/000000007-{digest[:16]}"
+    assert hashlib.sha256(data[:-32]).digest() == data[-32:]
+    magic, version, flags, reserved, length = struct.unpack_from(">4sBBHI", data)
+    assert (magic, version, flags, reserved) == (b"OCSG", 1, int(kind == "sealed"), 0)
+    start, prefix = 12, b""
+    if flags & 1:
+        prefix, start = data[12:36], 36
+    at = ("segment", VECTORS["device"], 7)
+    pieces = [data[start : start + length]]
+    start += length
+    directory = unpack(opened(prefix, 0, pieces[0], *at) if prefix else pieces[0])
+    assert (directory["device"], directory["sequence"], directory["previous"]) == (VECTORS["device"], 7, "0123456789abcdef")
+    records: list[Any] = []
+    for number, (size, raw_size, groups) in enumerate(directory["frames"], 1):
+        frame = data[start : start + size]
+        start += size
+        raw = zstandard.ZstdDecompressor().decompress(opened(prefix, number, frame, *at) if prefix else frame)
+        assert len(raw) == raw_size
+        found = msgpack.unpackb(raw, unicode_errors="surrogateescape", ext_hook=lambda code, data: (code, data))
+        assert [group[0] for group in groups] == [session for session, _ in found]
+        records += [[session, *record] for session, rows in found for record in rows]
+    assert start == len(data) - 32
+    (_, large) = records[1][6]["data"]
+    assert records == [
+        ["ses_1", 0, "ses_1", 1_700_000_000_000, 2, None, {"title": "Zwölf \udcff", "cost": 0.25, "time_archived": None, "time_created": 2**53}],
+        ["ses_1", 1, "msg_1", 1_700_000_000_000, 2, None, {"data": (1, large)}],
+        ["ses_2", 3, "ses_2", 1_700_000_000_000, 2, {VECTORS["device"]: 3, "e" * 32: 1}, None],
+    ]
+    is_text, size = struct.unpack_from(">BQ", large)
+    value = (VECTORS["largeValue"]["repeated"] * VECTORS["largeValue"]["times"]).encode()
+    assert (is_text, size, large[9:]) == (1, len(value), hashlib.sha256(value).digest())
+    name = hmac.new(hkdf(KEY, "names"), large[9:], hashlib.sha256).hexdigest() if prefix else large[9:].hex()
+    blob = base64.b64decode(segment["blobs"][f"blob/{name}"])
+    if prefix:
+        blob = opened(blob[:24], 0, blob[24:], "blob", VECTORS["device"], name, 0)
+    assert zstandard.ZstdDecompressor().decompress(blob) == value
+
+
+def test_the_product_reads_the_same() -> None:
+    ring = KeyRing.from_manifest(VECTORS["manifest"], recovery.decode(VECTORS["recoveryKey"]))
+    assert secret_of_passphrase(VECTORS["manifest"], VECTORS["passphrase"]) == KEY
+    assert [key.secret.hex() for key in ring.retired] == [VECTORS["retiredKey"]]
+    both = []
+    for kind, sealer in (("plain", None), ("sealed", Sealer(ring, VECTORS["vault"]))):
+        segment = VECTORS["segments"][kind]
+        reader = SegmentReader(base64.b64decode(segment["data"]), segment["path"], device=VECTORS["device"], sequence=7, sealer=sealer)
+        both.append([group.records for group in reader.groups()])
+    assert both[0] == both[1]
+    assert sum(map(len, both[0])) == 3

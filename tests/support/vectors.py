@@ -1,0 +1,53 @@
+"""Makes `tests/fixtures/vectors/vault.json`: `python -m tests.support.vectors`. Only needed when the format changes, which makes a new format."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from sidecar.adapters.crypto import KeyRing, Sealer, VaultKey, recovery
+from sidecar.adapters.segments import SegmentWriter
+from sidecar.domain.records import MESSAGE, SESSION, TODO, Record, Version
+
+PATH = Path(__file__).parent.parent / "fixtures/vectors/vault.json"
+DEVICE, VAULT, PASSPHRASE = "d" * 32, "f" * 32, "correct horse battery staple"
+LARGE = "a large value " * 80_000
+
+
+def main() -> None:
+    ring = KeyRing(VaultKey(bytes(range(32))), (VaultKey(bytes(reversed(range(32)))),), (("e" * 32, "1" * 40),))
+    sealer = Sealer(ring, VAULT)
+    said: dict[str, Any] = {
+        "vault": VAULT,
+        "device": DEVICE,
+        "key": ring.current.secret.hex(),
+        "recoveryKey": recovery.encode(ring.current.secret),
+        "retiredKey": ring.retired[0].secret.hex(),
+        "passphrase": PASSPHRASE,
+        "manifest": ring.manifest(VAULT, 1_700_000_000_000, PASSPHRASE, kept={"format": 1}),
+        "head": {"text": '{"format": 1}', "sealed": _base64(sealer.seal_whole(b'{"format": 1}', "head", DEVICE))},
+        "segments": {"plain": _segment(None), "sealed": _segment(sealer)},
+        "largeValue": {"repeated": "a large value ", "times": 80_000},
+    }
+    PATH.parent.mkdir(exist_ok=True)
+    PATH.write_text(json.dumps(said, indent=1) + "\n")
+
+
+def _segment(sealer: Sealer | None) -> dict[str, Any]:
+    writer = SegmentWriter(DEVICE, 7, sealer=sealer, previous="0123456789abcdef")
+    at = Version(1_700_000_000_000, 2, DEVICE)
+    writer.add(Record(SESSION, "ses_1", "ses_1", at, {"title": "Zwölf \udcff", "cost": 0.25, "time_archived": None, "time_created": 2**53}))
+    writer.add(Record(MESSAGE, "msg_1", "ses_1", at, {"data": LARGE}, {DEVICE: 6}))
+    writer.add(Record(TODO, "ses_2", "ses_2", at, None, {DEVICE: 3, "e" * 32: 1}))
+    segment = writer.finish()
+    return {"path": segment.path, "data": _base64(segment.data), "blobs": {path: _base64(data) for path, data in segment.blobs.items()}}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+if __name__ == "__main__":
+    main()
