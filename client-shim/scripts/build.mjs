@@ -7,9 +7,9 @@ import { build } from "esbuild";
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 rmSync("dist", { recursive: true, force: true });
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.json"], { stdio: "inherit" });
-// The page is checked against the DOM, and is one file that an app can serve as it is.
+// The panel is checked against the DOM, and is one file that an app can serve as it is.
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.page.json"], { stdio: "inherit" });
-await build({ entryPoints: ["src/page/index.ts"], outfile: "dist/page/index.js", bundle: true, format: "esm", target: "es2022" });
+await build({ entryPoints: ["src/page/index.ts", "src/page/app.ts"], outdir: "dist/page", bundle: true, format: "esm", target: "es2022" });
 await build({
   entryPoints: ["src/index.ts"],
   outfile: "dist/cjs/index.js",

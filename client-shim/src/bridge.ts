@@ -6,6 +6,8 @@ import type { Method, Sidecar } from "./sidecar.js";
 export interface PanelBridgeOptions {
   /** What the page may ask for; everything that the panel uses by default. */
   methods?: readonly PanelMethod[];
+  /** The device has become part of a vault through the page. */
+  onJoined?: () => void;
 }
 
 const CANCEL = "window/workDoneProgress/cancel";
@@ -17,12 +19,14 @@ const CANCEL = "window/workDoneProgress/cancel";
 export class PanelBridge {
   readonly #sidecar: Sidecar;
   readonly #methods: ReadonlySet<string>;
+  readonly #onJoined: (() => void) | undefined;
   readonly #listeners = new Set<(event: PanelEvent, params: unknown) => void>();
   readonly #running = new Map<string | number, AbortController>();
 
   constructor(sidecar: Sidecar, options: PanelBridgeOptions = {}) {
     this.#sidecar = sidecar;
     this.#methods = new Set(options.methods ?? PANEL_METHODS);
+    this.#onJoined = options.onJoined;
     sidecar.on("sync/didChangeStatus", (params) => this.#tell("sync/didChangeStatus", params));
     sidecar.on("sync/didApply", (params) => this.#tell("sync/didApply", params));
     sidecar.onGone((error) => this.#tell("sidecar/gone", { message: error.message }));
@@ -33,7 +37,9 @@ export class PanelBridge {
     try {
       if (typeof method !== "string" || !this.#methods.has(method)) throw new SidecarError(-32601, "A page may not ask for this method.", { kind: "methodNotFound", detail: String(method).slice(0, 100) });
       if (!isObject(params)) throw new SidecarError(-32602, "The params must be an object.", { kind: "invalidParams" });
-      return { result: await this.#call(method as PanelMethod, params) };
+      const result = await this.#call(method as PanelMethod, params);
+      if (method === "sync/init" || method === "sync/link") this.#onJoined?.();
+      return { result };
     } catch (error) {
       return { error: plain(error) };
     }

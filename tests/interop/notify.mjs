@@ -1,4 +1,5 @@
 // Notifications of the installed package; run in the folder that holds node_modules. Prints what it saw as JSON.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const dist = join(process.cwd(), "node_modules/opencode-sidecar/dist");
@@ -35,6 +36,23 @@ if (what === "plugin") {
   seen.first = await answer();
   await hooks.dispose();
   seen.toasts = toasts;
+}
+
+if (what === "page") {
+  const quiet = async () => ({});
+  const client = { tui: { showToast: quiet }, app: { log: quiet }, session: { get: quiet, update: quiet } };
+  const hooks = await plugin({ client, directory: process.cwd() }, { manual: true });
+  seen.answer = await hooks.tool.opencode_sync.execute({ action: "page" });
+  const url = process.argv[3] === undefined ? undefined : readFileSync(process.argv[3], "utf8");
+  if (url !== undefined) {
+    seen.url = url;
+    const [base, code] = url.split("#");
+    const post = (path, body, headers = {}) => fetch(base + path, { method: "POST", body: JSON.stringify(body), headers });
+    const { token } = await (await post("start", { code })).json();
+    seen.status = await (await post("call", { method: "sync/status", params: {} }, { authorization: `Bearer ${token}` })).json();
+    await hooks.dispose();
+    seen.after = await fetch(base).then(() => "still there", () => "gone");
+  } else await hooks.dispose();
 }
 
 clearInterval(open);

@@ -45,6 +45,14 @@ class Desk:
         program.chmod(0o755)
         self.path = os.pathsep.join([str(bin_), os.environ["PATH"]])
 
+    def browser(self) -> Path:
+        """What opens addresses here; the address will be in this file."""
+        opened = self._log.with_name("opened")
+        program = self._log.with_name("bin") / "xdg-open"
+        program.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
+        program.chmod(0o755)
+        return opened
+
     def run(self, environ: dict[str, str], *arguments: str) -> Any:
         command = [shutil.which("node") or "node", str(Path(__file__).parent / "notify.mjs"), *arguments]
         done = subprocess.run(
@@ -136,3 +144,20 @@ def test_trouble_is_told_with_its_remedy(desk: Desk, receiver: Machine, tmp_path
 def test_the_settings_decide(desk: Desk, receiver: Machine, options: dict[str, Any], environ: dict[str, str], shown: bool) -> None:
     start(desk, receiver, options, **environ)
     assert (desk.bodies if shown else desk.shown) == ([CAME_IN] if shown else [])
+
+
+def test_a_desktop_user_gets_the_page_in_their_browser(desk: Desk, receiver: Machine) -> None:
+    environ = {**receiver.environ, "PYTHONPATH": str(ROOT), "OPENCODE_SIDECAR_COMMAND": json.dumps([sys.executable, "-m", "sidecar"])}
+    seen = desk.run(environ, "page", str(desk.browser()))
+    assert seen["answer"].startswith("✅")
+    assert seen["url"].startswith("http://127.0.0.1:")
+    assert "127.0.0.1" not in seen["answer"], "the address went to the model's provider"
+    assert seen["status"]["result"]["configured"]
+    assert seen["after"] == "gone", "the page outlives the plugin"
+
+
+def test_without_a_browser_the_answer_says_so(desk: Desk, receiver: Machine, tmp_path: Path) -> None:
+    environ = {**receiver.environ, "PYTHONPATH": str(ROOT), "OPENCODE_SIDECAR_COMMAND": json.dumps([sys.executable, "-m", "sidecar"])}
+    program = desk.browser().with_name("bin") / "xdg-open"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    assert desk.run(environ, "page")["answer"].startswith("❌")

@@ -13,14 +13,11 @@ from sidecar.demo.machine import Machine
 from tests.support.npm import SHIM, install_packed
 
 ROOT = Path(__file__).parents[2]
-FILES = ("main.mjs", "server.mjs", "public")
 
 
 def install_host(folder: Path) -> Path:
     install_packed(folder)
-    for name in FILES:
-        source = SHIM / "examples/host" / name
-        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
+    shutil.copy(SHIM / "examples/host/main.mjs", folder)
     return folder
 
 

@@ -1,18 +1,14 @@
-// The main process of a made-up desktop app: it owns the sidecar, and shows the panel to its window. In Electron, server.mjs falls
-// away: `ipcMain.handle` and `webContents.send` take its place, see README.md.
-import { PanelBridge, Sidecar, SidecarError } from "opencode-sidecar";
-import { serve } from "./server.mjs";
+// The main process of a made-up desktop app. It owns the sidecar; a page on the loopback interface stands for its window.
+import { PanelBridge, servePanel, Sidecar, SidecarError } from "opencode-sidecar";
 
 /** Seconds between syncs that nobody asks for; 0 for none. */
 const every = Number(process.env.HOST_SYNC_SECONDS ?? 120);
 
 const sidecar = new Sidecar({ clientInfo: { name: "example-host", version: "1.0.0" }, onCrash: (error) => console.error(error.message, error.stderr) });
-const bridge = new PanelBridge(sidecar);
-const server = await serve(bridge);
-console.log(`Open ${server.url}`);
-
-const timer = every > 0 ? setInterval(() => void sync(), every * 1000) : undefined;
-if (every > 0) void sync();
+const bridge = new PanelBridge(sidecar, { onJoined: () => every > 0 && void sync() });
+const server = await servePanel(bridge);
+console.log(`Open ${server.link()}`);
+const timer = setInterval(() => every > 0 && void sync(), Math.max(1, every) * 1000);
 
 async function sync() {
   try {
@@ -24,9 +20,8 @@ async function sync() {
 
 async function quit() {
   clearInterval(timer);
-  server.close();
+  await server.close();
   await sidecar.dispose(); // takes git and whatever else it started along
-  process.exit(0);
 }
 process.once("SIGINT", quit);
 process.once("SIGTERM", quit);

@@ -2,6 +2,7 @@ import { SidecarError } from "../errors.js";
 import type { CycleResult } from "../generated/protocol.js";
 import { SidecarNotFoundError } from "../locate.js";
 import { Notifier } from "../notify/index.js";
+import type { PanelServer } from "../page-server.js";
 import { type Method, Sidecar, type SidecarOptions } from "../sidecar.js";
 import { updating } from "./line.js";
 import type { OpencodeClient, PluginInput } from "./opencode.js";
@@ -41,6 +42,7 @@ export class SyncHost {
   readonly #windows = new Map<symbol, PluginInput>();
   readonly #shown = new Map<string, number>();
   readonly #notifier: Notifier | undefined;
+  #page: Promise<PanelServer> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -90,7 +92,23 @@ export class SyncHost {
     let late: NodeJS.Timeout | undefined;
     await Promise.race([last, new Promise((resolve) => (late = setTimeout(resolve, FINISH_MS)))]);
     clearTimeout(late);
+    await this.#page?.then((page) => page.close()).catch(() => undefined);
     await this.sidecar.dispose().catch(() => undefined);
+  }
+
+  /** Show the page with devices, history and the rest in the person's browser. Resolves to whether one could be opened. */
+  async openPage(): Promise<boolean> {
+    const { openInBrowser } = await import("../notify/open.js");
+    this.#page ??= this.#serve();
+    const page = this.#page;
+    page.catch(() => (this.#page = undefined));
+    return openInBrowser((await page).link());
+  }
+
+  /** Loaded when somebody asks for it: opencode's start does not pay for it. */
+  async #serve(): Promise<PanelServer> {
+    const [{ PanelBridge }, { servePanel }] = await Promise.all([import("../bridge.js"), import("../page-server.js")]);
+    return servePanel(new PanelBridge(this.sidecar, { onJoined: () => this.resume() }));
   }
 
   /** The device has just become part of a vault. */

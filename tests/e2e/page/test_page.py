@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -309,6 +310,19 @@ def test_the_host_answers_its_own_page_alone(story: Story, headers: dict[str, st
         urllib.request.urlopen(request, timeout=10)
     assert caught.value.code == status
     caught.value.close()
+
+
+def test_the_address_is_good_once(story: Story) -> None:
+    """It stands in the browser's command line, where other users of the machine can read it."""
+    base, _, code = story.a.host.url.partition("#")
+    request = urllib.request.Request(base + "start", data=json.dumps({"code": code}).encode())
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=10)
+    assert caught.value.code == 401
+    caught.value.close()
+    second = Window(story.browser, "second")
+    second.do("open", url=story.a.host.url)
+    second.shows("open the page from the app again")
 
 
 def test_nothing_was_forbidden_or_thrown_in_the_page(story: Story) -> None:
