@@ -10,6 +10,18 @@ export interface PanelBridgeOptions {
   onJoined?: () => void;
 }
 
+/** What the panel says with each method. More would let a script in the page move a vault, or give up a device's identity. */
+const PARAMS: Record<PanelMethod, readonly string[]> = {
+  "sync/status": [],
+  "sync/init": ["remote", "deviceName"],
+  "sync/link": ["remote", "deviceName", "key"],
+  "sync/run": ["allowDeletions"],
+  "sync/preview": [],
+  "sync/history": ["limit"],
+  "sync/restore": ["cycle", "session"],
+  "sync/doctor": [],
+  "window/workDoneProgress/cancel": ["token"],
+};
 const CANCEL = "window/workDoneProgress/cancel";
 
 /**
@@ -36,7 +48,10 @@ export class PanelBridge {
   async call(method: unknown, params: unknown): Promise<Answer> {
     try {
       if (typeof method !== "string" || !this.#methods.has(method)) throw new SidecarError(-32601, "A page may not ask for this method.", { kind: "methodNotFound", detail: String(method).slice(0, 100) });
-      if (!isObject(params)) throw new SidecarError(-32602, "The params must be an object.", { kind: "invalidParams" });
+      if (!isObject(params)) throw refused("The params must be an object.");
+      const known = [...PARAMS[method as PanelMethod], "workDoneToken"];
+      const other = Object.keys(params).find((name) => !known.includes(name));
+      if (other !== undefined) throw refused("A page may not say this.", other);
       const result = await this.#call(method as PanelMethod, params);
       if (method === "sync/init" || method === "sync/link") this.#onJoined?.();
       return { result };
@@ -58,7 +73,7 @@ export class PanelBridge {
       return null;
     }
     if (token === undefined || token === null) return this.#sidecar.call(method as Method, rest as never);
-    if ((typeof token !== "string" && typeof token !== "number") || this.#running.has(token)) throw new SidecarError(-32602, "A workDoneToken is used once.", { kind: "invalidParams" });
+    if ((typeof token !== "string" && typeof token !== "number") || this.#running.has(token)) throw refused("A workDoneToken is used once.");
     const abort = new AbortController();
     this.#running.set(token, abort);
     try {
@@ -71,6 +86,10 @@ export class PanelBridge {
   #tell(event: PanelEvent, params: unknown): void {
     for (const listener of this.#listeners) listener(event, params);
   }
+}
+
+function refused(message: string, detail = ""): SidecarError {
+  return new SidecarError(-32602, message, { kind: "invalidParams", detail: detail.slice(0, 100) });
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -21,10 +21,15 @@ const HTML = `<!doctype html>
     <link rel="stylesheet" href="/app.css" />
     <script type="module" src="/app.js"></script>
   </head>
-  <body><main><opencode-sidecar-panel></opencode-sidecar-panel></main></body>
+  <body>
+    <main>
+      <h1>opencode sync</h1>
+      <opencode-sidecar-panel></opencode-sidecar-panel>
+    </main>
+  </body>
 </html>
 `;
-const CSS = "html { color-scheme: light dark; background: #fff; } body { margin: 0; } @media (prefers-color-scheme: dark) { html { background: #15171c; } }\n";
+const CSS = "html { color-scheme: light dark; background: #fff; } body { margin: 0; } h1 { position: absolute; clip-path: inset(50%); } @media (prefers-color-scheme: dark) { html { background: #15171c; } }\n";
 const SCRIPT = fileURLToPath(new URL("./page/app.js", import.meta.url));
 
 /** No foreign script or style, no inline ones, nothing that makes HTML out of text. */

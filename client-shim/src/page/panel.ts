@@ -143,7 +143,7 @@ function head(model: Model | undefined): Node[] {
   const status = model?.status;
   const busy = model?.operation !== undefined;
   const [tone, title, text] = summary(model);
-  const words = h("div", {}, h("div", { class: "title" }, title), text !== "" && h("div", { class: "soft small wrap" }, text));
+  const words = h("div", {}, h("h2", { class: "title" }, title), text !== "" && h("div", { class: "soft small wrap" }, text));
   const sync = h("button", { type: "button", class: "primary", key: "sync", disabled: busy, onclick: () => void model?.sync() }, "Sync now");
   return [h("div", { class: "state grow" }, h("span", { class: `dot ${tone}`, "aria-hidden": "true" }), words), ...(status?.configured === true && model?.recoveryKey === undefined ? [sync] : [])];
 }

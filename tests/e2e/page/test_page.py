@@ -295,6 +295,8 @@ def test_a_page_may_ask_for_what_the_panel_needs_and_nothing_else(story: Story) 
     for method in ("shell/exec", "sync/showKey", "sync/repair", "shutdown", "__proto__", ["sync/status"]):
         answer = window.do("ask", method=method)
         assert answer["body"]["error"]["kind"] == "methodNotFound", f"{method}: a script that got into the page could use it"
+    for method, params in (("sync/init", {"moveTo": "/elsewhere"}), ("sync/link", {"remote": "x", "newDevice": True}), ("sync/run", {"__proto__x": 1})):
+        assert window.do("ask", method=method, params=params)["body"]["error"]["message"] == "A page may not say this."
     assert window.do("ask", method="sync/status", params=[])["body"]["error"]["kind"] == "invalidParams"
     assert window.do("ask", method="sync/status", token=False)["status"] == 401
     assert "#" not in window.do("address"), "the token stays in the address bar"
