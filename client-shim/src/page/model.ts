@@ -1,6 +1,6 @@
 import type { CycleResult, DoctorResult, HistoryResult, InitResult, PreviewResult, RestoreResult, StatusResult } from "../generated/protocol.js";
 import type { Answer, PanelError, PanelEvent, PanelHost, PanelMethod, PanelParams } from "./port.js";
-import { count, moved } from "./text.js";
+import { count, moved, PHASES } from "./text.js";
 
 export interface Notice {
   tone: "good" | "warn" | "bad";
@@ -200,7 +200,7 @@ export class Model {
   #progress({ token, value }: { token: string; value: Record<string, unknown> }): void {
     const operation = this.operation;
     if (operation === undefined || operation.token !== token || value["kind"] !== "report") return;
-    operation.phase = String(value["message"] ?? "");
+    operation.phase = PHASES[String(value["phase"])] ?? String(value["message"] ?? "");
     operation.done = Number(value["done"] ?? 0);
     operation.total = typeof value["total"] === "number" ? value["total"] : null;
     this.#changed();

@@ -60,6 +60,9 @@ export function rows(applied: Pick<Applied, "inserted" | "updated" | "deleted">)
   return text.length === 0 ? "no rows" : `rows: ${text.join(", ")}`;
 }
 
+/** git names its own stages in between, which say less. */
+export const PHASES: Record<string, string> = { push: "Publishing", fetch: "Fetching" };
+
 /** What each reason means, and what to do. */
 export const REASONS: Record<string, { title: string; text: string }> = {
   guard: { title: "A question about deletions", text: "So much vanished from this machine at once that it may be an accident. Nothing is deleted elsewhere until you say so." },
