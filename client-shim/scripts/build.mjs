@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { build } from "esbuild";
 
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
@@ -23,5 +24,5 @@ await build({
 });
 writeFileSync("dist/cjs/package.json", '{ "type": "commonjs" }\n');
 for (const entry of readdirSync("dist", { recursive: true })) {
-  if (entry.endsWith(".d.ts") && !entry.startsWith("cjs") && (!entry.startsWith("page") || entry.endsWith("port.d.ts"))) cpSync(`dist/${entry}`, `dist/cjs/${entry}`);
+  if (entry.endsWith(".d.ts") && !entry.startsWith("cjs") && (dirname(entry) !== "page" || entry.endsWith("port.d.ts")) && !entry.startsWith(join("page", "views"))) cpSync(`dist/${entry}`, `dist/cjs/${entry}`);
 }
