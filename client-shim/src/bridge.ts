@@ -20,6 +20,7 @@ const PARAMS: Record<PanelMethod, readonly string[]> = {
   "sync/history": ["limit"],
   "sync/restore": ["cycle", "session"],
   "sync/doctor": [],
+  "sync/resolve": ["path", "choice"],
   "window/workDoneProgress/cancel": ["token"],
 };
 const CANCEL = "window/workDoneProgress/cancel";

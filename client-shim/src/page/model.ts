@@ -1,5 +1,5 @@
 import type { CycleResult, DoctorResult, HistoryResult, InitResult, PreviewResult, RestoreResult, StatusResult } from "../generated/protocol.js";
-import type { Answer, PanelError, PanelEvent, PanelHost, PanelMethod, PanelParams } from "./port.js";
+import type { Answer, Conflict, PanelError, PanelEvent, PanelHost, PanelMethod, PanelParams } from "./port.js";
 import { count, moved, PHASES } from "./text.js";
 
 export interface Notice {
@@ -31,6 +31,7 @@ const TITLES: Record<Running, string> = {
   "sync/history": "Reading the history",
   "sync/restore": "Undoing",
   "sync/doctor": "Examining this machine",
+  "sync/resolve": "Settling",
 };
 /** Asking once more does no harm. */
 const REPEATABLE: ReadonlySet<Running> = new Set(["sync/run", "sync/preview", "sync/doctor", "sync/status", "sync/history"]);
@@ -43,6 +44,7 @@ export class Model {
   history: HistoryResult | undefined;
   preview: PreviewResult | undefined;
   doctor: DoctorResult | undefined;
+  conflicts: Conflict[] = [];
   operation: Operation | undefined;
   notice: Notice | undefined;
   /** A sync that somebody else asked for: the app's timer, another window, the command line. */
@@ -84,10 +86,12 @@ export class Model {
       return false;
     }
     const history = status.result.configured ? await this.#ask("sync/history", { limit: HISTORY }) : undefined;
+    const settling = status.result.attention.some((entry) => entry.reason === "conflict") ? await this.#ask("sync/resolve", {}) : undefined;
     if (turn !== this.#refreshes) return true; // a later question has, or will have, a newer answer
     this.status = status.result;
     this.elsewhere = status.result.running && this.operation === undefined;
     if (history !== undefined && "result" in history) this.history = history.result;
+    this.conflicts = settling !== undefined && "result" in settling ? settling.result.conflicts : [];
     this.#changed();
     return true;
   }
@@ -116,6 +120,11 @@ export class Model {
     if (result === undefined) return;
     this.preview = undefined;
     await this.#done(restoreNotice(result));
+  }
+
+  async resolve(id: string, choice: "mine" | "theirs"): Promise<void> {
+    const result = await this.#run("sync/resolve", { path: id, choice });
+    if (result !== undefined) await this.#done({ tone: "good", title: "Settled", text: "The next sync takes this to your other machines." });
   }
 
   async init(remote: string, deviceName: string): Promise<void> {
@@ -236,13 +245,18 @@ function failure(error: PanelError, retry: (() => void) | undefined): Notice {
 
 function cycleNotice(result: CycleResult): Notice {
   const tone = result.guarded + result.quarantined > 0 || result.warnings.length > 0 ? "warn" : "good";
-  return { tone, title: result.upToDate ? "Up to date" : `Synced: ${moved(result.applied, result.published)}`, text: result.warnings.join("\n") || undefined };
+  const { in: came = 0, out: went = 0 } = result.config;
+  const files = [came > 0 ? `${count(came, "file")} of the configuration in` : "", went > 0 ? `${count(went, "file")} out` : ""].filter(Boolean).join(", ");
+  const sessions = result.applied.sessions + result.published.sessions > 0 || files === "" ? moved(result.applied, result.published) : "";
+  return { tone, title: result.upToDate ? "Up to date" : `Synced: ${[sessions, files].filter(Boolean).join("; ")}`, text: result.warnings.join("\n") || undefined };
 }
 
 function restoreNotice(result: RestoreResult): Notice {
   const rows = result.restored.inserted + result.restored.updated + result.restored.deleted;
   const skipped = result.skipped.map((entry) => `${entry.title || entry.sessionId}: ${entry.detail}`).slice(0, 5);
-  const text = [rows > 0 ? "The next sync takes this to your other machines." : "", ...skipped].filter(Boolean).join("\n");
-  const title = rows > 0 ? `Undone: ${count(rows, "row")} in ${count(result.restored.sessions, "session")} as before` : "There was nothing to put back";
-  return { tone: skipped.length > 0 || rows === 0 ? "warn" : "good", title, text: text || undefined };
+  const files = result.files.length;
+  const done = [rows > 0 ? `${count(rows, "row")} in ${count(result.restored.sessions, "session")}` : "", files > 0 ? count(files, "file") : ""].filter(Boolean).join(", ");
+  const text = [done !== "" ? "The next sync takes this to your other machines." : "", ...skipped].filter(Boolean).join("\n");
+  const title = done !== "" ? `Undone: ${done} as before` : "There was nothing to put back";
+  return { tone: skipped.length > 0 || done === "" ? "warn" : "good", title, text: text || undefined };
 }

@@ -112,7 +112,7 @@ export class SidecarPanel extends Base {
       devices: [status, () => devicesView(status)],
       sessions: [[model.preview, model.history, busy], () => sessionsView(model, busy)],
       history: [[model.history, busy], () => historyView(model, busy, ask)],
-      attention: [[status.attention, status.unsyncedTables, busy], () => attentionView(model, status, busy, ask)],
+      attention: [[status.attention, status.unsyncedTables, model.conflicts, busy], () => attentionView(model, status, busy, ask)],
       doctor: [[model.doctor, busy], () => doctorView(model, busy)],
     };
     const [data, view] = views[tabs.current] as [unknown, () => Node[]];

@@ -66,6 +66,8 @@ export const PHASES: Record<string, string> = { push: "Publishing", fetch: "Fetc
 /** What each reason means, and what to do. */
 export const REASONS: Record<string, { title: string; text: string }> = {
   guard: { title: "A question about deletions", text: "So much vanished from this machine at once that it may be an accident. Nothing is deleted elsewhere until you say so." },
+  conflict: { title: "Settings changed on two machines", text: "Each was changed in a different way. Choose; the next sync takes the choice to your other machines." },
+  config: { title: "Configuration that does not travel", text: "These files stay on this machine until what is said of them is mended." },
   diverged: { title: "Continued on two machines", text: "Both machines wrote to these sessions. All turns are kept, in time order; nothing needs doing." },
   unplaced: { title: "Project not on this machine", text: "Open the project in opencode once; its sessions then come in by themselves." },
   quarantined: { title: "Could not be read here", text: "A newer opencode may be needed, or the file is damaged: update opencode, or repair on the machine that wrote it." },
@@ -73,6 +75,6 @@ export const REASONS: Record<string, { title: string; text: string }> = {
   parentMissing: { title: "Waiting for what they belong to", text: "What these belong to has not arrived yet; the next sync of the other machine brings it." },
   busy: { title: "Being written right now", text: "These come in when the turn that runs here is over." },
 };
-export const REASON_ORDER = ["guard", "quarantined", "future", "unplaced", "parentMissing", "diverged", "busy"];
+export const REASON_ORDER = ["guard", "conflict", "quarantined", "future", "unplaced", "parentMissing", "config", "diverged", "busy"];
 /** Reasons that want a person; the others go away by themselves. */
-export const URGENT = new Set(["guard", "quarantined", "future", "unplaced"]);
+export const URGENT = new Set(["guard", "conflict", "quarantined", "future", "unplaced"]);

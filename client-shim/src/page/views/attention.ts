@@ -2,6 +2,7 @@ import type { Attention, StatusResult } from "../../generated/protocol.js";
 import { foreign, h } from "../dom.js";
 import type { Model } from "../model.js";
 import { exactly, REASON_ORDER, REASONS, URGENT } from "../text.js";
+import type { Conflict } from "../port.js";
 import type { Confirm } from "./history.js";
 
 const SHOWN = 20;
@@ -23,6 +24,7 @@ export function attentionView(model: Model, status: StatusResult, busy: boolean,
 }
 
 function group(model: Model, reason: string, entries: Attention[], busy: boolean, confirm: Confirm): Node {
+  const choices = reason === "conflict" ? model.conflicts : [];
   const known = REASONS[reason] ?? { title: reason, text: "" };
   const allow = async (): Promise<void> => {
     const text = "What vanished from this machine is then deleted on all your machines with the next sync.";
@@ -33,8 +35,8 @@ function group(model: Model, reason: string, entries: Attention[], busy: boolean
     { class: "stack", "aria-label": known.title },
     h("div", { class: "row" }, h("h2", {}, known.title, " ", h("span", { class: URGENT.has(reason) ? "tag warn" : "tag" }, String(entries.length)))),
     h("p", {}, known.text),
-    h("ul", { class: "list" }, ...entries.slice(0, SHOWN).map(item)),
-    entries.length > SHOWN && h("p", { class: "soft" }, `and ${entries.length - SHOWN} more`),
+    h("ul", { class: "list" }, ...(choices.length > 0 ? choices.map((conflict) => conflictItem(model, conflict, busy)) : entries.slice(0, SHOWN).map(item))),
+    choices.length === 0 && entries.length > SHOWN && h("p", { class: "soft" }, `and ${entries.length - SHOWN} more`),
     reason === "guard" && h("div", { class: "row" }, h("button", { type: "button", class: "danger", key: "allow", disabled: busy, onclick: () => void allow() }, "Yes, it was meant…")),
   );
 }
@@ -43,4 +45,18 @@ function item(entry: Attention): Node {
   const until = entry.until === null ? "" : `until ${exactly(entry.until)}`;
   const name = entry.title || entry.sessionId;
   return h("li", {}, h("div", { class: "grow" }, name && h("div", {}, foreign(name, "name")), foreign([entry.detail, until].filter(Boolean).join(" · "), "soft small")));
+}
+
+/** Both values, and a choice. */
+function conflictItem(model: Model, conflict: Conflict, busy: boolean): Node {
+  const value = (name: string, text: string | null): Node[] => [h("dt", {}, name), h("dd", {}, text === null ? "removed" : text === "" ? "not shown" : foreign(text))];
+  const choose = (choice: "mine" | "theirs", label: string): Node =>
+    h("button", { type: "button", key: `${choice}-${conflict.id}`, disabled: busy, "aria-label": `${label}: ${conflict.id}`, onclick: () => void model.resolve(conflict.id, choice) }, label);
+  return h(
+    "li",
+    {},
+    h("div", { class: "grow" }, foreign(conflict.id, "name"), h("dl", { class: "small" }, ...value("Here", conflict.mine), ...value("Elsewhere", conflict.theirs))),
+    choose("mine", "Keep mine"),
+    choose("theirs", "Take theirs"),
+  );
 }

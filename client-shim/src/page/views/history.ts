@@ -18,7 +18,9 @@ export function historyView(model: Model, busy: boolean, confirm: Confirm): Node
 
 function cycleItem(model: Model, cycle: HistoryCycle, busy: boolean, confirm: Confirm): Node {
   const restored = cycle.kind === "restore";
-  const what = restored ? `Undid changes in ${count(cycle.applied.sessions, "session")}` : moved(cycle.applied, cycle.published);
+  const { files } = cycle;
+  const touched = cycle.applied.sessions + cycle.published.sessions;
+  const what = touched === 0 && files.length > 0 ? `${restored ? "Undid changes in " : ""}${count(files.length, "file")} of the configuration` : restored ? `Undid changes in ${count(cycle.applied.sessions, "session")}` : moved(cycle.applied, cycle.published);
   return h(
     "li",
     {},
@@ -29,17 +31,18 @@ function cycleItem(model: Model, cycle: HistoryCycle, busy: boolean, confirm: Co
       h("span", { class: "soft small", title: exactly(cycle.at) }, ago(cycle.at), cycle.applied.sessions > 0 && ` · ${rows(cycle.applied)}`),
     ),
     undoButton(model, cycle, undefined, busy, confirm),
-    cycle.sessions.length > 0 &&
+    cycle.sessions.length + files.length > 0 &&
       h(
         "details",
         { key: `open-${cycle.cycleId}` },
-        h("summary", { key: `summary-${cycle.cycleId}` }, count(cycle.sessions.length, "session")),
+        h("summary", { key: `summary-${cycle.cycleId}` }, [cycle.sessions.length > 0 ? count(cycle.sessions.length, "session") : "", files.length > 0 ? count(files.length, "file") : ""].filter(Boolean).join(", ")),
         h(
           "ul",
           {},
           ...cycle.sessions.map((session) =>
             h("li", {}, h("div", { class: "grow" }, foreign(session.title || session.id), " ", h("span", { class: "soft small" }, rows(session))), cycle.sessions.length > 1 && undoButton(model, cycle, session, busy, confirm)),
           ),
+          ...files.map((file) => h("li", {}, foreign(file))),
         ),
       ),
   );
@@ -48,7 +51,8 @@ function cycleItem(model: Model, cycle: HistoryCycle, busy: boolean, confirm: Co
 /** Only what was changed or deleted can be brought back. */
 function undoButton(model: Model, cycle: HistoryCycle, session: HistorySession | undefined, busy: boolean, confirm: Confirm): Node | undefined {
   const { updated, deleted } = session ?? cycle.applied;
-  if (!cycle.restorable || updated + deleted === 0) return undefined;
+  const files = session === undefined ? cycle.files.length : 0;
+  if (!cycle.restorable || updated + deleted + files === 0) return undefined;
   const ask = async (): Promise<void> => {
     const title = session === undefined ? `Undo the sync of ${exactly(cycle.at)}?` : "Undo this sync in one session?";
     const about = session === undefined ? undefined : foreign(session.title || session.id, "name");
