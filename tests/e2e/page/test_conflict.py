@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def test_a_person_chooses_between_two_values(machine: Callable[..., Machine], re
         assert "Settings changed on two machines" in shown
         assert '"x/a"' in shown
         assert '"x/<b>b</b>"' in shown
+        window.shot(Path(os.environ.get("SIDECAR_SHOTS") or tmp_path) / "conflict.png")
         window.do("click", role="button", name="Take theirs", exact=False)
         window.shows("Settled")
         assert json.loads(files[1].read_text())["model"] == "x/a"
