@@ -7,10 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from sidecar.demo.machine import Machine
 from tests.support.npm import SHIM, install_packed
+
+
+class Machine(Protocol):
+    """Whatever has an environment of its own."""
+
+    @property
+    def environ(self) -> dict[str, str]: ...
+
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,10 +33,10 @@ def install_host(folder: Path) -> Path:
 class Host:
     """The app's main process, and the sidecar below it."""
 
-    def __init__(self, folder: Path, machine: Machine) -> None:
-        extra = {"OPENCODE_SIDECAR_COMMAND": json.dumps([sys.executable, "-m", "sidecar"]), "PYTHONPATH": str(ROOT), "HOST_SYNC_SECONDS": "0"}
+    def __init__(self, folder: Path, machine: Machine, command: Sequence[str] = (sys.executable, "-m", "sidecar")) -> None:
+        extra = {"OPENCODE_SIDECAR_COMMAND": json.dumps(command), "PYTHONPATH": str(ROOT), "HOST_SYNC_SECONDS": "0"}
         self._process = subprocess.Popen(
-            ["node", "main.mjs"], cwd=folder, env=machine.environ | extra, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            ["node", "main.mjs"], cwd=folder, env={**machine.environ, **extra}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().removeprefix("Open ").strip()

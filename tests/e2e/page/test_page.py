@@ -62,6 +62,7 @@ class Story:
     a: Desk
     b: Desk
     browser: Browser
+    app: Path
     remote: Path
     shots: Path
     key: str
@@ -85,7 +86,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     hosts = [Host(app, machine) for machine in machines]
     try:
         a, b = (Desk(machine, host, Window(browser, machine.name)) for machine, host in zip(machines, hosts, strict=True))
-        yield _told(Story(a, b, browser, remote, shots, "", {}, ""))
+        yield _told(Story(a, b, browser, app, remote, shots, "", {}, ""))
     finally:
         browser.close()
         for host in hosts:
@@ -325,6 +326,18 @@ def test_the_address_is_good_once(story: Story) -> None:
     second = Window(story.browser, "second")
     second.do("open", url=story.a.host.url)
     second.shows("open the page from the app again")
+
+
+def test_a_missing_sidecar_is_told_with_what_to_do(story: Story) -> None:
+    host = Host(story.app, story.b.machine, ["/nonexistent/opencode-sidecar"])
+    try:
+        window = Window(story.browser, "missing")
+        window.do("open", url=host.url)
+        window.shows("opencode-sidecar is not installed, or cannot be started.")
+        window.shows("uv tool install opencode-sidecar")
+        window.shot(story.shots / "missing.png")
+    finally:
+        host.stop()
 
 
 def test_nothing_was_forbidden_or_thrown_in_the_page(story: Story) -> None:
