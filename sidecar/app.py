@@ -353,9 +353,11 @@ class Sidecar(TrustUseCases, KeyUseCases):
     @contextmanager
     def _exclusive(self, task: Task) -> Iterator[None]:
         from sidecar.adapters.files.lock import exclusive
+        from sidecar.adapters.files.private import close_to_others, private_folder
 
         with self._ours():
-            self.settings.own_state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(self.settings.own_state)
+            close_to_others(self.settings.own_state)
         with exclusive(self.settings.own_state / "sync.lock", task):
             yield
 

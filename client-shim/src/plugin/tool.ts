@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import { createRequire } from "node:module";
 import type { CycleResult, HistoryCycle, StatusResult } from "../generated/protocol.js";
 import type { CallOptions } from "../connection.js";
 import type { SyncHost } from "./host.js";
@@ -26,14 +26,23 @@ const DESCRIPTIONS: Record<Action, string> = {
   link: "Join the vault of another machine: /sync-link URL KEYFILE",
 };
 
-const args = {
-  action: z.enum(ACTIONS).describe("what to do"),
-  remote: z.string().optional().describe("git URL or folder; for init and link"),
-  keyFile: z.string().optional().describe("for link: path of a file that holds the vault's recovery key; never ask for the key itself"),
-  cycle: z.string().optional().describe("for restore: the cycle's id, as history shows it"),
-  session: z.string().optional().describe("for restore: only this session's id"),
-  acknowledgePrivate: z.boolean().optional().describe("true only when the user said that strangers cannot read the remote"),
-};
+let made: object | undefined;
+
+/** zod takes longer to load than everything else together: only when opencode asks what the tool takes. */
+function parameters(): object {
+  if (made === undefined) {
+    const { z } = createRequire(import.meta.url)("zod") as typeof import("zod");
+    made = {
+      action: z.enum(ACTIONS).describe("what to do"),
+      remote: z.string().optional().describe("git URL or folder; for init and link"),
+      keyFile: z.string().optional().describe("for link: path of a file that holds the vault's recovery key; never ask for the key itself"),
+      cycle: z.string().optional().describe("for restore: the cycle's id, as history shows it"),
+      session: z.string().optional().describe("for restore: only this session's id"),
+      acknowledgePrivate: z.boolean().optional().describe("true only when the user said that strangers cannot read the remote"),
+    };
+  }
+  return made;
+}
 
 interface Arguments {
   action: Action;
@@ -54,7 +63,9 @@ interface ToolContext {
 export function syncTool(host: SyncHost): unknown {
   return {
     description: "Sync opencode's sessions between the user's machines. Use it only when the user asks for it.",
-    args,
+    get args() {
+      return parameters();
+    },
     async execute(given: Arguments, context?: ToolContext): Promise<string> {
       try {
         const onProgress = updating((line) => context?.metadata?.({ title: line }), 0, PROGRESS_EVERY_MS);
