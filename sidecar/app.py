@@ -26,6 +26,7 @@ from protocol.sync import (
     VerifyParams,
     VerifyResult,
 )
+from sidecar.app_config import ConfigUseCases
 from sidecar.app_keys import KeyUseCases, key_store, manifest_of, new_ring, recovery_text, ring_for
 from sidecar.app_trust import TrustUseCases
 from sidecar.domain.clock import wall_clock_ms
@@ -53,7 +54,7 @@ class _Running:
         self.error: BaseException | None = None
 
 
-class Sidecar(TrustUseCases, KeyUseCases):
+class Sidecar(ConfigUseCases, TrustUseCases, KeyUseCases):
     """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
 
     def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
@@ -84,7 +85,7 @@ class Sidecar(TrustUseCases, KeyUseCases):
             remote = self._embedded_remote() if params.remote is None else self._check(params.remote, acknowledged=acknowledged)
             sealed = None if ring is None else lambda vault, created: manifest_of(ring, vault, created, params.passphrase)
             with self._repo(remote) as repo:
-                vault_id = setup.make_vault(repo, task, sealed)
+                vault_id = setup.make_vault(repo, task, sealed, adopt=params.adopt)
             identity = setup.new_identity(vault_id, remote, params.device_name, embedded=embedded, encryption=encryption, key_store=store)
             if ring is not None:
                 self._store(identity, ring)
@@ -136,7 +137,7 @@ class Sidecar(TrustUseCases, KeyUseCases):
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:
-                    preview = report.preview(ws, task)
+                    preview = self._with_config_preview(ws, report.preview(ws, task), task)
                     devices = report.remote_devices(ws, task)
             except SidecarError as error:
                 if error.kind in ("databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"):
@@ -188,7 +189,8 @@ class Sidecar(TrustUseCases, KeyUseCases):
         from sidecar.services.cycle import run_cycle
 
         with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
-            return run_cycle(ws, task, publish=publish, fetch=fetch, allow_deletions=params.allow_deletions)
+            kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": params.allow_deletions}
+            return self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
 
     # --- looking --------------------------------------------------------------------------------------------------
     def status(self, _params: StatusParams, _task: Task) -> StatusResult:
@@ -198,14 +200,15 @@ class Sidecar(TrustUseCases, KeyUseCases):
         if setup.read_identity(self._identity_path) is None:
             return StatusResult(configured=False, database=str(self.settings.db))
         with self._ours(), self._workspace(remote=False) as ws:
-            return report.status(ws, running=self._running is not None)
+            return self._with_config_status(report.status(ws, running=self._running is not None))
 
     def preview(self, params: CycleParams, task: Task) -> PreviewResult:
         """What a cycle would do now."""
         from sidecar.services import report
 
         with self._exclusive(task), self._ours(), self._workspace() as ws:
-            return report.preview(ws, task, allow_deletions=params.allow_deletions)
+            result = report.preview(ws, task, allow_deletions=params.allow_deletions)
+            return self._with_config_preview(ws, result, task, allow_deletions=params.allow_deletions)
 
     def verify(self, _params: VerifyParams, task: Task) -> VerifyResult:
         """Compare the whole database with what was recorded."""
