@@ -21,6 +21,10 @@ function checkVersion(answer: Partial<InitializeResult> | null): void {
 
 type RunningOptions = SidecarOptions & { command: Command };
 
+function isClosed(reason: NodeJS.ErrnoException): boolean {
+  return reason.code === "EPIPE" || reason.code === "ECONNRESET" || reason.code === "ERR_STREAM_DESTROYED";
+}
+
 /** One process, from its start to its end. */
 export class Running {
   readonly connection: Connection;
@@ -46,7 +50,8 @@ export class Running {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT); // always drained, else the sidecar blocks
     });
     this.connection = new Connection(this.#child.stdout, this.#child.stdin, {
-      onError: (reason) => this.#broken(reason),
+      // What cannot be written any more was for a process that is ending: its end, told below, comes with the status that says why.
+      onError: (reason) => (isClosed(reason) ? void setTimeout(() => this.#broken(reason), DRAIN_MS).unref() : this.#broken(reason)),
       // Its end is told by the process, which knows the status and may take a while to end; one that goes on without a stdout is as good as dead.
       onEnd: () => void setTimeout(() => this.#broken(new Error("the stream was closed")), STOP_MS).unref(),
     });

@@ -6,7 +6,7 @@ import type { SyncHost } from "./host.js";
 import { updating } from "./line.js";
 import type { CommandConfig } from "./opencode.js";
 
-const ACTIONS = ["status", "run", "pull", "push", "preview", "verify", "history", "restore", "doctor", "init", "link"] as const;
+const ACTIONS = ["status", "run", "pull", "push", "preview", "verify", "history", "restore", "doctor", "page", "init", "link"] as const;
 const TITLES_SHOWN = 3;
 const PROGRESS_EVERY_MS = 300;
 type Action = (typeof ACTIONS)[number];
@@ -21,6 +21,7 @@ const DESCRIPTIONS: Record<Action, string> = {
   history: "List past syncs and what they changed here",
   restore: "Take back what a sync changed or deleted here: /sync-restore CYCLE [SESSION]",
   doctor: "Check everything that sync depends on",
+  page: "Open a page with devices, sessions, history with undo, and health",
   init: "Make a vault in an empty git repository: /sync-init URL",
   link: "Join the vault of another machine: /sync-link URL KEYFILE",
 };
@@ -117,6 +118,8 @@ async function answer(host: SyncHost, { action, remote, keyFile, cycle, session,
       const { checks } = await sidecar.call("sync/doctor", {}, options);
       return checks.map((check) => (check.ok ? `✅ ${check.name}: ${check.detail}` : `❌ ${check.name}: ${check.detail} → ${check.remedy}`)).join("\n");
     }
+    case "page": // its address, which lets in whoever opens it first, goes to the browser and not to the model
+      return (await host.openPage()) ? "✅ Opened in your browser." : "❌ No browser could be opened here. The same is in the other /sync- commands, and in `opencode-sidecar --help`.";
     case "init":
     case "link": {
       const params = { ...(remote ? { remote } : {}), acknowledgePrivate: acknowledgePrivate ?? false };

@@ -85,7 +85,9 @@ def test_preview_changes_nothing_and_says_what_would_happen(machine: Make, remot
     a.cli("sync")
     b.cli("link", str(remote))
     before = b.content()
-    assert b.cli("preview")["applied"]["inserted"] == 335
+    planned = b.cli("preview")
+    assert planned["applied"]["inserted"] == 335
+    assert all(session["title"] for session in planned["sessions"]), "nobody can tell from ids what would come in"
     assert b.content() == before
     assert b.cli("sync")["applied"]["inserted"] == 335, "the preview promised something else"
 
