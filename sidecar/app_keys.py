@@ -168,7 +168,7 @@ def recovery_text(ring: KeyRing | None) -> str | None:
     return recovery.encode(ring.current.secret) if ring is not None else None
 
 
-def manifest_of(ring: KeyRing, vault: str, created: int, passphrase: str | None) -> dict[str, Any]:
+def manifest_of(ring: KeyRing, vault: str, created: int, *, passphrase: str | None) -> dict[str, Any]:
     """What a new vault says of its keys."""
     return ring.manifest(vault, created, passphrase, kept={"format": FORMAT})
 

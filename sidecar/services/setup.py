@@ -79,8 +79,12 @@ def require_private(url: RemoteUrl, *, acknowledged: bool) -> None:
     )
 
 
-def make_vault(repo: VaultRepo, task: Task, encryption: Callable[[str, int], dict[str, Any]] | None, *, adopt: bool = False) -> str:
-    """Write the manifest to an empty remote, or (`adopt`) to one of opencode-synced. Returns the new vault's id. Raises remoteNotEmpty.
+def new_vault_id() -> str:
+    return uuid.uuid4().hex
+
+
+def make_vault(repo: VaultRepo, task: Task, vault_id: str, encryption: Callable[[str, int], dict[str, Any]] | None, *, adopt: bool = False) -> None:
+    """Write the manifest to an empty remote, or (`adopt`) to one of opencode-synced. Raises remoteNotEmpty.
 
     `encryption`: what the manifest says of the keys, for a vault's id and the time of its making; None for a plain vault.
     """
@@ -95,7 +99,6 @@ def make_vault(repo: VaultRepo, task: Task, encryption: Callable[[str, int], dic
             remedy="To join a vault that is there already, use `opencode-sidecar link`. For a new one, give an empty repository, or with --adopt "
             "one that opencode-synced made.",
         )
-    vault_id = uuid.uuid4().hex
     created = int(time.time() * 1000)
     manifest = {"format": FORMAT, "vault": vault_id, "encryption": "none", "created": created}
     if encryption is not None:
@@ -107,7 +110,6 @@ def make_vault(repo: VaultRepo, task: Task, encryption: Callable[[str, int], dic
     repo.commit(ref, parent, {VAULT_FILE: manifest_bytes(manifest)}, "Create the vault", int(time.time()))
     task.report("push")
     repo.push(task, branch)
-    return vault_id
 
 
 def _adopted(repo: VaultRepo, task: Task, heads: dict[str, str]) -> tuple[str, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -260,6 +260,18 @@ class VaultRepo:
     def adopt_ref(self, ref: str, commit: str) -> None:
         """Set a local ref to a commit that was fetched."""
         self._git.run("update-ref", ref, _sha(commit))
+
+    def push_known(self, task: Task, first: str, there: Collection[str]) -> None:
+        """Push every branch that was fetched and those that are ours, but for those that are `there`; `first` before the others."""
+        origin = "refs/remotes/origin/"
+        known = {ref.removeprefix(origin): commit for ref, commit in self.refs(origin).items()}
+        for branch, commit in known.items():
+            mine = self.local_ref(f"refs/heads/{branch}")
+            if mine is None or not self.is_ancestor(commit, mine):
+                self.adopt_ref(f"refs/heads/{branch}", commit)
+        branches = {ref.removeprefix("refs/heads/") for ref in self.refs("refs/heads/")} - set(there)
+        for branch in sorted(branches, key=lambda name: (name != first, name)):
+            self.push(task, branch)
 
     def may_push(self, branch: str, task: Task) -> bool:
         """Ask the remote whether it would take our branch; raises what it says against that."""
