@@ -30,11 +30,13 @@ METHODS = [
             "showKey",
             "rotateKey",
             "forgetDevice",
+            "resolve",
         )
     ),
+    *("config/get", "config/set"),
     *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
 ]
-FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption"]
+FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption", "config"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 

@@ -34,6 +34,7 @@ _ANNOUNCED = {
     "sync/forgetDevice": "forget_device",
 }
 _LOOKS = {"sync/preview": "preview", "sync/verify": "verify", "sync/doctor": "doctor", "sync/repair": "repair"}
+_SETTINGS = {"sync/resolve": "resolve", "config/get": "config_get", "config/set": "config_set"}
 _JOINS = "sync/run"
 _SHELL = {"shell/exec": "execute", "shell/start": "start", "shell/write": "write"}
 """Methods of commands that may take as long as the command does."""
@@ -65,6 +66,8 @@ class Registry:
         self.register("sync/status", self._use_case("status"), quick=True)
         self.register("sync/showKey", self._use_case("show_key"), quick=True)
         self.register("sync/history", self._use_case("history"), quick=True)
+        for name, use_case in _SETTINGS.items():
+            self.register(name, self._use_case(use_case), quick=True)
 
         for name, use_case in _SHELL.items():
             self.register(name, self._command(use_case), workers=self._commands)
