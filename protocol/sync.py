@@ -77,7 +77,7 @@ class SessionChange:
 
 @frozen
 class Attention:
-    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard."""
+    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret."""
 
     session_id: str
     reason: str
@@ -112,7 +112,9 @@ class CycleParams:
 
 @frozen
 class CycleResult:
-    """What one cycle did. Counts of what waits are totals after the cycle; `warnings` are one-line texts for people."""
+    """What one cycle did. Counts of what waits are totals after the cycle, `secrets` that of sessions held back because of one;
+    `warnings` are one-line texts for people.
+    """
 
     cycle_id: str
     up_to_date: bool
@@ -124,6 +126,7 @@ class CycleResult:
     quarantined: int = 0
     pending: int = 0
     guarded: int = 0
+    secrets: int = 0
     config: dict[str, int] = Factory(dict)
     session_ids: list[str] = Factory(list)
     refreshable: bool = False
@@ -144,6 +147,7 @@ class PreviewResult:
     quarantined: int = 0
     pending: int = 0
     guarded: int = 0
+    secrets: int = 0
     config: dict[str, int] = Factory(dict)
     sessions: list[SessionChange] = Factory(list)
     warnings: list[str] = Factory(list)
@@ -189,6 +193,7 @@ class StatusResult:
     quarantined: int = 0
     pending: int = 0
     guarded: int = 0
+    secrets: int = 0
     attention: list[Attention] = Factory(list)
     unsynced_tables: list[str] = Factory(list)
     last_sync: int | None = None

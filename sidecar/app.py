@@ -27,6 +27,7 @@ from protocol.sync import (
     VerifyResult,
 )
 from sidecar.app_keys import KeyUseCases, key_store, manifest_of, new_ring, recovery_text, ring_for
+from sidecar.app_secrets import SecretUseCases
 from sidecar.app_trust import TrustUseCases
 from sidecar.domain.clock import wall_clock_ms
 from sidecar.domain.errors import SidecarError
@@ -53,7 +54,7 @@ class _Running:
         self.error: BaseException | None = None
 
 
-class Sidecar(TrustUseCases, KeyUseCases):
+class Sidecar(TrustUseCases, KeyUseCases, SecretUseCases):
     """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
 
     def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
@@ -348,6 +349,7 @@ class Sidecar(TrustUseCases, KeyUseCases):
             checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
             checkout_stamp=checkout_stamp,
             exists=lambda path: Path(path).is_dir(),
+            secrets=self._secret_tools(),
         )
 
     @contextmanager

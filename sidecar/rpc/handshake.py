@@ -30,11 +30,14 @@ METHODS = [
             "showKey",
             "rotateKey",
             "forgetDevice",
+            "secrets",
+            "allowSecret",
+            "setSecretPolicy",
         )
     ),
     *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
 ]
-FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption"]
+FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption", "secrets"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 

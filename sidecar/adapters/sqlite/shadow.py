@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.adapters.sqlite.connect import errors_of_ours
+from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
+from sidecar.adapters.sqlite.findings import Findings
 from sidecar.domain.records import Mention, Version, VersionVector, join
 from sidecar.domain.state import APPLIED, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
 
@@ -35,7 +37,7 @@ CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
-class Shadow:
+class Shadow(Findings):
     """One connection; the caller holds the data directory's lock while writing."""
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +48,7 @@ class Shadow:
             path.chmod(0o600)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
-            self.db.executescript(_SCHEMA)
+            self.db.executescript(_SCHEMA + FINDINGS_SCHEMA)
 
     def close(self) -> None:
         self.db.close()
@@ -101,6 +103,7 @@ class Shadow:
         self.db.execute("DELETE FROM row WHERE session=?", (session,))
         self.db.execute("DELETE FROM scanned WHERE session=?", (session,))
         self.db.execute("DELETE FROM waiting WHERE session=?", (session,))
+        self.drop_findings(session)
 
     def count_rows(self) -> int:
         return int(self.db.execute("SELECT count(*) FROM row").fetchone()[0])
