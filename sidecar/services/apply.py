@@ -56,10 +56,10 @@ class Applier:
         self.sessions: dict[str, str] = {}
         self.warnings: list[str] = []
         self._schema = workspace.db.schema()
+        self._originals = Originals(workspace)
         self._env = self._environment()
         self._writer: RowWriter | None = None
         self._reader: tuple[tuple[str, int], SegmentReader] | None = None
-        self._originals = Originals(workspace)
         self._refolding: set[str] = set()
         self._writing: set[str] = set()
         self._entry = 0
