@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks import start, sync
+from benchmarks import secrets, start, sync
 from benchmarks.table import Table
 
 
@@ -24,6 +24,7 @@ def main() -> int:
     try:
         if not args.no_start:
             start.run(root, table)
+        secrets.run(table)
         for sessions in args.sessions:
             folder = root / str(sessions)
             folder.mkdir()

@@ -8,7 +8,7 @@ from protocol.secrets import SecretFinding, SecretsResult
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
 from sidecar.domain.secrets import Finding
 from sidecar.domain.task import Task
-from sidecar.services.secrets import Finder
+from sidecar.services.secrets import Finder, texts_of
 from sidecar.services.workspace import Workspace
 
 MAX_FINDINGS = 1000
@@ -30,12 +30,12 @@ def everything(ws: Workspace, task: Task) -> SecretsResult:
         if rows is None:
             continue
         tables = [(SESSION, {session: rows.session}), (MESSAGE, rows.messages), (PART, rows.parts), (SESSION_MESSAGE, rows.session_messages)]
-        for table, group in [*tables, (TODO, {session: {"items": rows.todos}})]:
-            for key, columns in group.items():
-                looked += sum(len(value) for value in columns.values() if isinstance(value, (str, bytes)))
-                for hit in finder.row(columns):
-                    at = (session, table, key, hit.path, hit.span[2], decisions.fingerprint(hit.value))
-                    found.append(known.get(at) or Finding(*at, "seen"))
+        tables.append((TODO, {session: {"items": rows.todos}}))
+        looked += sum(len(text) for _, group in tables for columns in group.values() for text in texts_of(columns))
+        for (table, key), hits in finder.rows(((table, key), columns) for table, group in tables for key, columns in group.items()):
+            for hit in hits:
+                at = (session, table, key, hit.path, hit.span[2], decisions.fingerprint(hit.value))
+                found.append(known.get(at) or Finding(*at, "seen"))
     return _result(ws, found)
 
 

@@ -6,9 +6,9 @@ what comes back from other machines with marks in it gets the local text put bac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
 from sidecar.domain.secrets import (
@@ -36,6 +36,11 @@ from sidecar.services.workspace import SecretTools, Workspace
 NOT_LOOKED_AT = frozenset({"project_id", "directory"})
 """They say where a session belongs; without them it could be shown nowhere."""
 REPORT_BYTES = 32 << 20
+BATCH_CHARS = 1 << 18
+"""Rows are small: a first look at many of them together costs a fraction of a look at each."""
+
+
+Key = TypeVar("Key")
 
 
 class Hit(NamedTuple):
@@ -50,12 +55,49 @@ class Hit(NamedTuple):
         return self.text[self.span[0] : self.span[1]]
 
 
+def texts_of(columns: Row) -> list[str]:
+    """Every text of a row that is looked at."""
+    found: list[str] = []
+    waiting = [value for name, value in columns.items() if name not in NOT_LOOKED_AT]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, bytes):
+            found.append(value.decode("utf-8", "surrogateescape"))
+        elif isinstance(value, (list, dict)):
+            waiting += value if isinstance(value, list) else value.values()
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Finder:
     """Finds secrets in the columns of a row. `check` is called on the way through what is long."""
 
     tools: SecretTools
     check: Callable[[], None]
+
+    def rows(self, rows: Iterable[tuple[Key, Row]]) -> Iterator[tuple[Key, list[Hit]]]:
+        """Those rows that have secrets in them, with what was found."""
+        batch: list[tuple[Key, Row]] = []
+        texts: list[str] = []
+        size = 0
+        for key, columns in rows:
+            found = texts_of(columns)
+            batch.append((key, columns))
+            texts += found
+            size += sum(map(len, found))
+            if size >= BATCH_CHARS:
+                yield from self._batch(batch, texts)
+                batch, texts, size = [], [], 0
+        yield from self._batch(batch, texts)
+
+    def _batch(self, batch: list[tuple[Key, Row]], texts: list[str]) -> Iterator[tuple[Key, list[Hit]]]:
+        if self.tools.look("\n".join(texts), self.check):
+            for key, columns in batch:
+                hits = self.row(columns)
+                if hits:
+                    yield key, hits
 
     def row(self, columns: Row) -> list[Hit]:
         found: list[Hit] = []
@@ -118,10 +160,10 @@ class Guard:
             return []
         decisions, hits = self.decisions, {}
         if scan.session_id not in decisions.sessions:
-            for change in scan.changes:
-                found = self._look(change)
-                if found:
-                    hits[id(change)] = found
+            for change, found in self._finder.rows((change, self._columns(change)) for change in scan.changes):
+                left = [hit for hit in found if not self._allowed(hit)]
+                if left:
+                    hits[id(change)] = left
         if not hits and scan.session_id not in self._known:
             return []
         policy = decisions.policy_for(self.ws.identity.encryption)
@@ -136,15 +178,13 @@ class Guard:
         for session in self.ws.shadow.sessions_with_findings() - present:
             self.ws.shadow.drop_findings(session)
 
-    def _look(self, change: Change) -> list[Hit]:
-        columns = change.record.columns
-        if columns is None:
-            return []
+    def _columns(self, change: Change) -> Row:
+        columns = change.record.columns or {}
         self._looked += sum(len(value) for value in columns.values() if isinstance(value, (str, bytes)))
         if self._looked - self._reported > REPORT_BYTES:
             self._reported = self._looked
             self.task.report("secrets", bytes_done=self._looked)
-        return [hit for hit in self._finder.row(columns) if not self._allowed(hit)]
+        return columns
 
     def _allowed(self, hit: Hit) -> bool:
         return self.decisions.allows(hit.span[2], self.decisions.fingerprint(hit.value))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
 
 from sidecar.adapters.secrets.rules import ASSIGNED, HINTS, PRIVATE_KEY, token_rules
 
 MIN_WORD = 20
 """No token that shows itself by its form is shorter."""
+BEFORE, BEHIND = 80, 400
+"""How much of the text around such a place belongs to it."""
 SLICE, OVERLAP = 1 << 20, 1 << 14
 """Long text is looked at in slices, so that somebody can stop it; nothing that is found is longer than the overlap."""
 _WORD_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=:"
@@ -17,9 +18,11 @@ _WORDS = bytes(120 if byte in _WORD_BYTES else 32 for byte in range(256))
 _LONG = b"x" * MIN_WORD
 _LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
 _hints = re.compile(HINTS.encode())
-_ESCAPED = re.compile(rb"\\u00[2-7]")
+_ESCAPED = re.compile(r"\\u00[2-7]")
 _VALUE = re.compile(rb"[\w-]{0,30}[\\\"'\]]{0,4}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}[\\\"'`]{0,4}(?=[^\s\"'`\\]{0,199}\d)[^\s\"'`\\]{12}")
+_KEY_BLOCK = b"private key"
 _NAMES = (
+    (_KEY_BLOCK, re.compile(rb"(?: block)?-----")),
     (b"ecret", _VALUE),
     (b"assw", _VALUE),
     (b"oken", _VALUE),
@@ -33,41 +36,38 @@ _NAMES = (
 
 def may_have(text: str) -> bool:
     """Whether a closer look is due. `text` may be JSON: escapes in it do not hide anything. May say yes for nothing, never no for something."""
-    data = text.encode("utf-8", "surrogateescape")
-    if b"PRIVATE KEY" in data or (b"\\u00" in data and _ESCAPED.search(data) is not None):
-        return True
+    if len(text) < MIN_WORD:
+        return False
+    return next(_places(text), None) is not None or ("\\u00" in text and _ESCAPED.search(text) is not None)
+
+
+def _places(text: str) -> Iterator[tuple[int, int]]:
+    """Where something may be, with what belongs to it around it; in no order, and they may overlap."""
+    data = text.encode("ascii", "replace")  # one byte a character
     words = data.translate(_WORDS)
     at = words.find(_LONG)
     while at >= 0:
         end = words.find(b" ", at)
         end = len(words) if end < 0 else end
         if _hints.search(data, at, end) is not None:
-            return True
+            yield at - BEFORE, end + BEHIND
         at = words.find(_LONG, end)
     lower = data.translate(_LOWER)
-    return any(_follows(lower, name, pattern) for name, pattern in _NAMES)
-
-
-def _follows(data: bytes, name: bytes, pattern: re.Pattern[bytes]) -> bool:
-    at = data.find(name)
-    while at >= 0:
-        at += len(name)
-        if pattern.match(data, at) is not None:
-            return True
-        at = data.find(name, at)
-    return False
+    for name, pattern in _NAMES:
+        at = lower.find(name)
+        while at >= 0:
+            if pattern.match(lower, at + len(name)) is not None:
+                yield at - BEFORE, at + (OVERLAP if name == _KEY_BLOCK else BEHIND)
+            at = lower.find(name, at + len(name))
 
 
 def find(text: str) -> list[tuple[int, int, str]]:
     """(start, end, rule) of every secret in plain text, in order; where two overlap, the longer one."""
     found: list[tuple[int, int, str]] = []
     for offset, part in _slices(text):
-        for rule in (PRIVATE_KEY, ASSIGNED, *token_rules()):
-            if rule is PRIVATE_KEY and rule.hint not in part:
-                continue
-            if rule not in (PRIVATE_KEY, ASSIGNED) and _hint(rule.hint).search(part) is None:
-                continue
-            found += [(offset + start, offset + end, rule.name) for start, end in rule.spans(part)]
+        for start, end in _joined(_places(part)):
+            for rule in (PRIVATE_KEY, ASSIGNED, *token_rules()):
+                found += [(offset + first, offset + last, rule.name) for first, last in rule.spans(part, start, end)]
     found.sort(key=lambda span: (span[0] - span[1], span[2] == ASSIGNED.name, span[0]))
     kept: list[tuple[int, int, str]] = []
     for span in found:
@@ -76,9 +76,14 @@ def find(text: str) -> list[tuple[int, int, str]]:
     return sorted(kept)
 
 
-@cache
-def _hint(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def _joined(places: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(places):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((max(0, start), end))
+    return joined
 
 
 def _slices(text: str) -> Iterator[tuple[int, str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,10 +30,9 @@ _WORDS = r"(?:secret|passw(?:or)?d|token|api[_-]?key|access[_-]?key|private[_-]?
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`hint`: what every find has in it, as a pattern; `group`: the part of the match that is the secret."""
+    """`group`: the part of the match that is the secret."""
 
     name: str
-    hint: str
     patterns: tuple[re.Pattern[str], ...]
     group: int = 0
     holds: Callable[[str], bool] | None = None
@@ -42,9 +42,9 @@ class Rule:
     tail: re.Pattern[str] | None = None
     """What belongs to the secret behind the match: makers lengthen their keys."""
 
-    def spans(self, text: str) -> Iterable[tuple[int, int]]:
+    def spans(self, text: str, begin: int = 0, limit: int = sys.maxsize) -> Iterable[tuple[int, int]]:
         for pattern in self.patterns:
-            for match in pattern.finditer(text):
+            for match in pattern.finditer(text, begin, limit):
                 start, end = match.span(self.group if self.group <= pattern.groups else 0)
                 more = self.tail.match(text, end) if self.tail is not None else None
                 end = end if more is None else more.end()
@@ -94,7 +94,7 @@ _PLUGINS: tuple[tuple[str, str, str, str, int], ...] = (
     ("telegram", "telegram_token", "TelegramBotTokenDetector", r"\d{8}:[\w-]{35}", 0),
     ("twilio", "twilio", "TwilioKeyDetector", "(?:AC|SK)[a-z0-9]{32}", 0),
 )
-"""(our name, module and class of detect-secrets, hint, group)."""
+"""(our name, module and class of detect-secrets, what every find has in it, group)."""
 
 _OWN: tuple[tuple[str, str, str, int], ...] = (
     ("anthropic", "sk-ant-", r"sk-ant-[a-z0-9]{2,12}-[A-Za-z0-9_-]{40,}", 0),
@@ -113,19 +113,17 @@ _OWN: tuple[tuple[str, str, str, int], ...] = (
 _KEY_BODY = r"(?:\s|\\[nr])*(?:[\w-]+: [^\n\\]*(?:\s|\\[nr])+)*[A-Za-z0-9+/=](?:[A-Za-z0-9+/=]|\s|\\[nr]){62,}"
 PRIVATE_KEY = Rule(
     "private-key",
-    "PRIVATE KEY",
     (re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----" + _KEY_BODY + r"(?:-----END [A-Z0-9 ]*-----)?"),),
     glued=True,
 )
 """detect-secrets has the first line alone, which any code that deals with keys contains."""
 ASSIGNED = Rule(
     "assigned",
-    _WORDS,
     (
-        re.compile(_WORDS + r"[\w-]{0,30}[\\\"'\]]{0,3}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}\\?[\"'`]([^\s\"'`\\]{12,200})\\?[\"'`]", re.I),
-        re.compile(r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY)[A-Z0-9_]*=([^\s\"'`\\;&|)]{12,200})"),
-        re.compile(r"[?&][\w-]*(?:token|secret|api_?key|passw(?:or)?d)=([^\s&\"'`#\\)]{16,200})", re.I),
-        re.compile(r"\bbearer\s{1,3}([A-Za-z0-9._~+/-]{24,200})", re.I),
+        re.compile(_WORDS + r"[\w-]{0,30}[\\\"'\]]{0,3}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}\\?[\"'`]([^\s\"'`\\]{12,200})\\?[\"'`]", re.I | re.A),
+        re.compile(r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY)[A-Z0-9_]*=([^\s\"'`\\;&|)]{12,200})", re.A),
+        re.compile(r"[?&][\w-]*(?:token|secret|api_?key|passw(?:or)?d)=([^\s&\"'`#\\)]{16,200})", re.I | re.A),
+        re.compile(r"\bbearer\s{1,3}([A-Za-z0-9._~+/-]{24,200})", re.I | re.A),
     ),
     group=1,
     holds=_random,
@@ -138,16 +136,16 @@ ASSIGNED = Rule(
 def token_rules() -> tuple[Rule, ...]:
     """Rules for keys that show themselves by their form. Loads detect-secrets."""
     word = re.compile(r"[A-Za-z0-9_-]*")
-    rules = [Rule(name, hint, (re.compile(pattern),), group, tail=word) for name, hint, pattern, group in _OWN]
-    for name, module, plugin, hint, group in _PLUGINS:
+    rules = [Rule(name, (re.compile(pattern, re.A),), group, tail=word) for name, _, pattern, group in _OWN]
+    for name, module, plugin, _, group in _PLUGINS:
         detector = getattr(import_module(f"detect_secrets.plugins.{module}"), plugin)
         patterns = tuple(detector.denylist)
         if name == "aws-key":
-            rules.append(Rule("aws-secret", "[0-9a-zA-Z/+]{40}", patterns[1:], 1, _key_of_aws, glued=True))
+            rules.append(Rule("aws-secret", patterns[1:], 1, _key_of_aws, glued=True))
             patterns = patterns[:1]
         holds = {"jwt": getattr(detector, "is_formally_valid", None), "basic-auth": _password}.get(name)
         tail = {"jwt": re.compile(r"[\w.=-]*"), "basic-auth": None}.get(name, word)
-        rules.append(Rule(name, hint, patterns, group, holds, glued=name in ("basic-auth", "npm"), tail=tail))
+        rules.append(Rule(name, patterns, group, holds, glued=name in ("basic-auth", "npm"), tail=tail))
     return tuple(rules)
 
 
