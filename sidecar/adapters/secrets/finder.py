@@ -13,25 +13,20 @@ BEFORE, BEHIND = 80, 400
 """How much of the text around such a place belongs to it."""
 SLICE, OVERLAP = 1 << 20, 1 << 14
 """Long text is looked at in slices, so that somebody can stop it; nothing that is found is longer than the overlap."""
-_WORD_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+=:"
-_WORDS = bytes(120 if byte in _WORD_BYTES else 32 for byte in range(256))
+_PLAIN = b"abcdefghijklmnopqrstuvwxyz_-./+=:"
+_WORDS = bytes(120 if byte in _PLAIN or chr(byte).isdigit() or 65 <= byte <= 90 else 32 for byte in range(256))
 _LONG = b"x" * MIN_WORD
 _LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
 _hints = re.compile(HINTS.encode())
 _ESCAPED = re.compile(r"\\u00[2-7]")
-_VALUE = re.compile(rb"[\w-]{0,30}[\\\"'\]]{0,4}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}[\\\"'`]{0,4}(?=[^\s\"'`\\]{0,199}\d)[^\s\"'`\\]{12}")
-_KEY_BLOCK = b"private key"
-_NAMES = (
-    (_KEY_BLOCK, re.compile(rb"(?: block)?-----")),
-    (b"ecret", _VALUE),
-    (b"assw", _VALUE),
-    (b"oken", _VALUE),
-    (b"key", _VALUE),
-    (b"aws", re.compile(rb".{0,60}?[0-9a-z/+]{40}")),
-    (b"bearer", re.compile(rb"\s{1,3}[a-z0-9._~+/-]{24}")),
-    (b"://", re.compile(rb"[^\s:/@]+:[^\s:/@]+@")),
-)
-"""What stands before secrets, and what must follow."""
+_VALUE = re.compile(rb"[\w-]{0,30}[\\\"'\]]{0,4}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}[\\\"'`]{0,4}(?=[^\s\"'`\\]{0,199}\d)[^\s\"'`\\]{12}|(?: block)?-----")
+"""What follows a name: a value with a digit in it; or a private key, whose first line ends so."""
+_NAMES = (b"ecret", b"assw", b"oken", b"key")
+_BEARER = re.compile(rb"bearer\s{1,3}[\\\"']{0,2}$", re.I)
+_AWS = re.compile(rb"(?i:aws)[^\n]{0,80}$")
+AWS_SECRET = 40
+_LOGIN = re.compile(rb"://[^\s:/@]+:[^\s:/@]+$")
+MAX_LOGIN = 300
 
 
 def may_have(text: str) -> bool:
@@ -49,16 +44,28 @@ def _places(text: str) -> Iterator[tuple[int, int]]:
     while at >= 0:
         end = words.find(b" ", at)
         end = len(words) if end < 0 else end
-        if _hints.search(data, at, end) is not None:
+        if data[at:end].translate(None, _PLAIN) and (_hints.search(data, at, end) is not None or _is_announced(data, at, end)):
             yield at - BEFORE, end + BEHIND
         at = words.find(_LONG, end)
     lower = data.translate(_LOWER)
-    for name, pattern in _NAMES:
+    for name in _NAMES:
         at = lower.find(name)
         while at >= 0:
-            if pattern.match(lower, at + len(name)) is not None:
-                yield at - BEFORE, at + (OVERLAP if name == _KEY_BLOCK else BEHIND)
+            if _VALUE.match(lower, at + len(name)) is not None:
+                yield at - BEFORE, at + (OVERLAP if lower.startswith(b"key", at) else BEHIND)
             at = lower.find(name, at + len(name))
+    at = data.find(b"@")
+    while at >= 0:
+        login = data.rfind(b"://", max(0, at - MAX_LOGIN), at)
+        if login >= 0 and _LOGIN.match(data, login, at) is not None:
+            yield login - BEFORE, at + BEHIND
+        at = data.find(b"@", at + 1)
+
+
+def _is_announced(data: bytes, at: int, end: int) -> bool:
+    """Whether what stands right before a long word says that it is a secret."""
+    before = data[max(0, at - 90) : at]
+    return _BEARER.search(before) is not None or (end - at >= AWS_SECRET and _AWS.search(before) is not None)
 
 
 def find(text: str) -> list[tuple[int, int, str]]:

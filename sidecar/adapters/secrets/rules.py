@@ -123,7 +123,7 @@ ASSIGNED = Rule(
         re.compile(_WORDS + r"[\w-]{0,30}[\\\"'\]]{0,3}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}\\?[\"'`]([^\s\"'`\\]{12,200})\\?[\"'`]", re.I | re.A),
         re.compile(r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY)[A-Z0-9_]*=([^\s\"'`\\;&|)]{12,200})", re.A),
         re.compile(r"[?&][\w-]*(?:token|secret|api_?key|passw(?:or)?d)=([^\s&\"'`#\\)]{16,200})", re.I | re.A),
-        re.compile(r"\bbearer\s{1,3}([A-Za-z0-9._~+/-]{24,200})", re.I | re.A),
+        re.compile(r"\bbearer\s{1,3}([A-Za-z0-9._+/-]{24,200})", re.I | re.A),
     ),
     group=1,
     holds=_random,
