@@ -6,12 +6,11 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from protocol.secrets import AllowSecretParams, SecretPolicyParams, SecretsParams, SecretsResult
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.secrets import POLICIES, Decisions
+from sidecar.domain.secrets import POLICIES, Decisions, Span
 from sidecar.domain.task import Task
 from sidecar.settings import Settings
 
@@ -72,11 +71,32 @@ class SecretUseCases(ABC):
             return listed(ws)
 
     def _secret_tools(self) -> SecretTools:
-        from sidecar.adapters.secrets import decisions, find, look
+        """The rules take milliseconds to load: nothing of them is, until there is something to look at."""
         from sidecar.services.workspace import SecretTools
 
         path = self.settings.own_state / "secrets.json"
-        return SecretTools(look, find, lambda keep: decisions.load(path, keep=keep), partial(decisions.save, path))
+
+        def look(text: str, check: Callable[[], None]) -> bool:
+            from sidecar.adapters import secrets
+
+            return secrets.look(text, check)
+
+        def find(text: str) -> list[Span]:
+            from sidecar.adapters import secrets
+
+            return secrets.find(text)
+
+        def load(keep: bool) -> Decisions:
+            from sidecar.adapters.secrets import decisions
+
+            return decisions.load(path, keep=keep)
+
+        def save(chosen: Decisions) -> None:
+            from sidecar.adapters.secrets import decisions
+
+            decisions.save(path, chosen)
+
+        return SecretTools(look, find, load, save)
 
 
 def _change(values: set[str], value: str, *, remove: bool) -> None:

@@ -63,6 +63,7 @@ def warnings(found: list[Finding]) -> list[str]:
     """One line for what a cycle found that was not known before."""
     texts = {
         "published": "went out as they are, and should be replaced where they are in use",
+        "held": "are held back here until they are allowed",
         "redacted": "were taken out of the published copy",
     }
     lines = []
