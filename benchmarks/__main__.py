@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks import secrets, start, sync
+from benchmarks import plugin, secrets, start, sync
 from benchmarks.table import Table
 
 
@@ -18,12 +18,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure against baselines of the same run.")
     parser.add_argument("--sessions", type=int, nargs="*", default=[200, 2000], metavar="N", help="sizes of the databases (59 and 549 MB)")
     parser.add_argument("--no-start", action="store_true", help="leave out start-up")
+    parser.add_argument("--no-plugin", action="store_true", help="leave out opencode's start with the plugin")
     args = parser.parse_args()
     table = Table()
     root = Path(tempfile.mkdtemp(prefix="opencode-sidecar-bench-"))
     try:
         if not args.no_start:
             start.run(root, table)
+        if not args.no_plugin:
+            plugin.run(root, table)
         secrets.run(table)
         for sessions in args.sessions:
             folder = root / str(sessions)

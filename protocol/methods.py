@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol import common, keys, secrets, shell, sync, trust
+from protocol import common, config, keys, secrets, shell, sync, trust
 from protocol.model import Method
 
 NULL: Final = type(None)
@@ -95,6 +95,9 @@ METHODS: Final[tuple[Method, ...]] = (
         True,
         doc="What happens to records with possible secrets.",
     ),
+    Method("sync/resolve", "request", "toServer", config.ResolveParams, config.ResolveResult, True, doc="List or settle what was changed here and elsewhere."),
+    Method("config/get", "request", "toServer", common.NoParams, config.ConfigResult, False, False, True, doc="Our settings."),
+    Method("config/set", "request", "toServer", config.ConfigSetParams, config.ConfigResult, doc="Change our settings; comments in their file stay."),
     Method("shell/exec", "request", "toServer", shell.ExecParams, shell.ExecResult, True, doc="Run a command to its end."),
     Method("shell/start", "request", "toServer", shell.StartParams, shell.StartResult, doc="Start a command; its output comes while it runs."),
     Method("shell/write", "request", "toServer", shell.WriteParams, NULL, doc="Write to a command's stdin; answered when it was taken."),

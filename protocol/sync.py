@@ -11,6 +11,7 @@ class InitParams:
 
     `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
     `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
+    `adopt`: the remote may be one of opencode-synced, whose files then belong to the vault.
     """
 
     remote: str | None = None
@@ -20,6 +21,7 @@ class InitParams:
     key_store: str | None = None
     device_name: str | None = None
     move_to: str | None = None
+    adopt: bool = False
     acknowledge_private: bool = False
     work_done_token: str | int | None = None
 
@@ -77,7 +79,8 @@ class SessionChange:
 
 @frozen
 class Attention:
-    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret."""
+    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
+    conflict (a setting that was changed here and elsewhere), config (a file that does not travel)."""
 
     session_id: str
     reason: str
@@ -114,6 +117,9 @@ class CycleParams:
 class CycleResult:
     """What one cycle did. Counts of what waits are totals after the cycle, `secrets` that of sessions held back because of one;
     `warnings` are one-line texts for people.
+
+    `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
+    empty while configuration is not synced.
     """
 
     cycle_id: str
@@ -134,6 +140,19 @@ class CycleResult:
 
 
 @frozen
+class FileChange:
+    """A file of the configuration. `change`: in, out, both, deleteIn, deleteOut, conflict. `diff`: what would change here, secrets left out.
+
+    `executable`: opencode could run something that it does not run now (plugins, commands, tools, skills, MCP servers).
+    """
+
+    path: str
+    change: str
+    executable: bool = False
+    diff: str = ""
+
+
+@frozen
 class PreviewResult:
     """What a cycle would do now; nothing is changed."""
 
@@ -150,6 +169,7 @@ class PreviewResult:
     secrets: int = 0
     config: dict[str, int] = Factory(dict)
     sessions: list[SessionChange] = Factory(list)
+    files: list[FileChange] = Factory(list)
     warnings: list[str] = Factory(list)
 
 
@@ -200,6 +220,7 @@ class StatusResult:
     last_error: LastError | None = None
     vault_bytes: int = 0
     database_bytes: int = 0
+    config: dict[str, int] = Factory(dict)
     running: bool = False
 
 

@@ -9,25 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protocol.sync import (
     CycleParams,
     CycleResult,
-    InitParams,
-    InitResult,
-    LinkParams,
-    LinkResult,
     PreviewResult,
     StatusParams,
     StatusResult,
     VerifyParams,
     VerifyResult,
 )
-from sidecar.app_keys import KeyUseCases, key_store, manifest_of, new_ring, recovery_text, ring_for
 from sidecar.app_secrets import SecretUseCases
+from sidecar.app_setup import SetupUseCases
 from sidecar.app_trust import TrustUseCases
 from sidecar.domain.clock import wall_clock_ms
 from sidecar.domain.errors import SidecarError
@@ -54,7 +49,7 @@ class _Running:
         self.error: BaseException | None = None
 
 
-class Sidecar(TrustUseCases, KeyUseCases, SecretUseCases):
+class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
     """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
 
     def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
@@ -65,88 +60,6 @@ class Sidecar(TrustUseCases, KeyUseCases, SecretUseCases):
 
     def close(self) -> None:
         """Nothing is kept open between operations."""
-
-    # --- setting up -----------------------------------------------------------------------------------------------
-    def init(self, params: InitParams, task: Task) -> InitResult:
-        """Make a new vault. Raises invalidRemote, remoteNotEmpty, alreadyConfigured, remoteNotPrivate, and git's kinds."""
-        from sidecar.services import setup
-
-        if params.github:
-            raise SidecarError(
-                "unsupported", "Creating a repository on GitHub is not available yet.", remedy="Create an empty private repository there and give its URL."
-            )
-        if params.move_to is not None:
-            return self._move(params.move_to, acknowledged=params.acknowledge_private, task=task)
-        with self._exclusive(task), self._ours():
-            self._require_new(replacing=False)
-            embedded, encryption, store = params.remote is None, params.encryption or setup.ENCRYPTIONS[1], key_store(params.key_store)
-            ring = new_ring(encryption, params.passphrase)
-            acknowledged = params.acknowledge_private or ring is not None
-            remote = self._embedded_remote() if params.remote is None else self._check(params.remote, acknowledged=acknowledged)
-            sealed = None if ring is None else lambda vault, created: manifest_of(ring, vault, created, params.passphrase)
-            with self._repo(remote) as repo:
-                vault_id = setup.make_vault(repo, task, sealed)
-            identity = setup.new_identity(vault_id, remote, params.device_name, embedded=embedded, encryption=encryption, key_store=store)
-            if ring is not None:
-                self._store(identity, ring)
-            self._write_identity(identity)
-            return InitResult(vault_id, identity.device_id, self._display(remote), recovery_text(ring))
-
-    def _move(self, target: str, *, acknowledged: bool, task: Task) -> InitResult:
-        """Point this device at another, empty remote and take the vault there; the next cycle pushes the log."""
-        from sidecar.services import setup
-
-        with self._exclusive(task), self._ours():
-            identity = self._identity()
-            remote = self._check(target, acknowledged=acknowledged or identity.encryption != "none")
-            with self._repo(remote) as repo:
-                heads = repo.remote_heads(task)
-                if heads:
-                    manifest = setup.read_vault(repo, task)
-                    if manifest["vault"] != identity.vault_id:
-                        raise SidecarError("remoteNotEmpty", "The new remote holds another vault.", remedy="Give an empty repository.")
-                else:
-                    repo.push(task, setup.DEFAULT_BRANCH)
-                if repo.local_ref(identity.ref) is not None:
-                    repo.push(task, identity.branch)
-            self._write_identity(replace(identity, remote=remote, embedded=False))
-            return InitResult(identity.vault_id, identity.device_id, self._display(remote))
-
-    def link(self, params: LinkParams, task: Task) -> LinkResult:
-        """Join an existing vault and show what the first cycle would do; changes nothing in the database."""
-        from sidecar.services import report, setup
-
-        with self._exclusive(task), self._ours():
-            known = None if params.new_device else setup.read_identity(self._identity_path)
-            if known is None or (params.key is None and params.passphrase is None):
-                self._require_new(replacing=params.new_device)
-            store = key_store(params.key_store)
-            remote = self._check(params.remote, acknowledged=True)
-            if params.new_device:
-                setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
-            with self._repo(remote) as repo:
-                manifest = setup.read_vault(repo, task)
-            ring = ring_for(manifest, params.key, params.passphrase)
-            self._check(params.remote, acknowledged=params.acknowledge_private or ring is not None)
-            if known is not None and known.vault_id != manifest["vault"]:
-                self._require_new(replacing=False)
-            encryption = "none" if ring is None else str(manifest["encryption"])
-            identity = known or setup.new_identity(manifest["vault"], remote, params.device_name, encryption=encryption, key_store=store)
-            if ring is not None:
-                self._store(identity, ring)
-            self._write_identity(identity)
-            try:
-                with self._workspace(identity) as ws:
-                    preview = report.preview(ws, task)
-                    devices = report.remote_devices(ws, task)
-            except SidecarError as error:
-                if error.kind in ("databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"):
-                    raise  # linked all the same: the remedy is about the database, and sync works once it is there
-                if known is None:
-                    self._identity_path.unlink(missing_ok=True)
-                    self._key_path.unlink(missing_ok=True)
-                raise
-            return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
 
     # --- cycles ---------------------------------------------------------------------------------------------------
     def run(self, params: CycleParams, task: Task) -> CycleResult:
@@ -189,7 +102,8 @@ class Sidecar(TrustUseCases, KeyUseCases, SecretUseCases):
         from sidecar.services.cycle import run_cycle
 
         with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
-            return run_cycle(ws, task, publish=publish, fetch=fetch, allow_deletions=params.allow_deletions)
+            kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": params.allow_deletions}
+            return self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
 
     # --- looking --------------------------------------------------------------------------------------------------
     def status(self, _params: StatusParams, _task: Task) -> StatusResult:
@@ -199,14 +113,15 @@ class Sidecar(TrustUseCases, KeyUseCases, SecretUseCases):
         if setup.read_identity(self._identity_path) is None:
             return StatusResult(configured=False, database=str(self.settings.db))
         with self._ours(), self._workspace(remote=False) as ws:
-            return report.status(ws, running=self._running is not None)
+            return self._with_config_status(report.status(ws, running=self._running is not None))
 
     def preview(self, params: CycleParams, task: Task) -> PreviewResult:
         """What a cycle would do now."""
         from sidecar.services import report
 
         with self._exclusive(task), self._ours(), self._workspace() as ws:
-            return report.preview(ws, task, allow_deletions=params.allow_deletions)
+            result = report.preview(ws, task, allow_deletions=params.allow_deletions)
+            return self._with_config_preview(ws, result, task, allow_deletions=params.allow_deletions)
 
     def verify(self, _params: VerifyParams, task: Task) -> VerifyResult:
         """Compare the whole database with what was recorded."""
@@ -222,61 +137,6 @@ class Sidecar(TrustUseCases, KeyUseCases, SecretUseCases):
         return Shell(self.settings.environ, notify, output)
 
     # --- parts ----------------------------------------------------------------------------------------------------
-    @property
-    def _identity_path(self) -> Path:
-        return self.settings.own_state / "device.json"
-
-    def _identity(self) -> Identity:
-        from sidecar.services.setup import read_identity
-
-        identity = read_identity(self._identity_path)
-        if identity is None:
-            raise SidecarError(
-                "notConfigured",
-                "This device is not part of a vault yet.",
-                remedy="Run `opencode-sidecar init [REMOTE]` to make one, or `opencode-sidecar link REMOTE` to join one.",
-            )
-        return identity
-
-    def _require_new(self, *, replacing: bool) -> None:
-        from sidecar.services.setup import read_identity
-
-        identity = None if replacing else read_identity(self._identity_path)
-        if identity is not None:
-            raise SidecarError(
-                "alreadyConfigured",
-                "This device is part of a vault already.",
-                detail=self._display(identity.remote),
-                remedy="Use `sync`; `init --move-to URL` changes the remote; `link REMOTE --new-device` starts again under a new identity.",
-            )
-
-    def _write_identity(self, identity: Identity) -> None:
-        from sidecar.adapters.files.atomic import write_private
-        from sidecar.services.setup import identity_bytes
-
-        write_private(self._identity_path, identity_bytes(identity))
-
-    def _check(self, text: str, *, acknowledged: bool) -> str:
-        from sidecar.adapters.git import check_remote_url
-        from sidecar.services.setup import require_private
-
-        url = check_remote_url(str(Path(text).expanduser()) if text.startswith("~") else text)
-        require_private(url, acknowledged=acknowledged)
-        return url.url
-
-    @staticmethod
-    def _display(remote: str) -> str:
-        from sidecar.adapters.git import check_remote_url
-
-        return check_remote_url(remote).display
-
-    def _embedded_remote(self) -> str:
-        from sidecar.adapters.git import VaultRepo
-
-        path = self.settings.own_state / "embedded.git"
-        VaultRepo.create(path, self.settings.environ).close()
-        return str(path)
-
     @contextmanager
     def _repo(self, remote: str) -> Iterator[VaultRepo]:
         from sidecar.adapters.git import VaultRepo
@@ -355,9 +215,11 @@ class Sidecar(TrustUseCases, KeyUseCases, SecretUseCases):
     @contextmanager
     def _exclusive(self, task: Task) -> Iterator[None]:
         from sidecar.adapters.files.lock import exclusive
+        from sidecar.adapters.files.private import close_to_others, private_folder
 
         with self._ours():
-            self.settings.own_state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(self.settings.own_state)
+            close_to_others(self.settings.own_state)
         with exclusive(self.settings.own_state / "sync.lock", task):
             yield
 

@@ -39,7 +39,7 @@ class KeyUseCases(ABC):
     @abstractmethod
     def _repo(self, remote: str) -> AbstractContextManager[VaultRepo]: ...
 
-    def show_key(self, params: ShowKeyParams, _task: Task) -> ShowKeyResult:
+    def show_key(self, params: ShowKeyParams, task: Task) -> ShowKeyResult:
         """The recovery key of this device's vault."""
         from sidecar.adapters.crypto import recovery
 
@@ -48,7 +48,12 @@ class KeyUseCases(ABC):
                 "invalidParams", "The key is shown only when `confirm` is true.", remedy="Whoever sees it can read every conversation: make sure, then confirm."
             )
         with self._ours():
-            return ShowKeyResult(recovery.encode(self._ring(self._encrypted()).current.secret))
+            identity = self._encrypted()
+            ring = self._ring(identity)
+            if ring.pending is not None:
+                with self._exclusive(task), self._repo(identity.remote) as repo:
+                    _, ring = self._settled(identity, repo, task)
+            return ShowKeyResult(recovery.encode(ring.current.secret))
 
     def rotate_key(self, params: RotateKeyParams, task: Task) -> RotateKeyResult:
         """Seal what is written from now on with a new key; what is there stays readable with the old one, which travels under the new."""
@@ -69,25 +74,39 @@ class KeyUseCases(ABC):
         _check_passphrase(passphrase)
         with self._exclusive(task), self._ours():
             identity = self._encrypted()
-            old = self._ring(identity)
             with self._repo(identity.remote) as repo:
-                manifest = setup.read_vault(repo, task)
+                manifest, there = self._settled(identity, repo, task)
                 branch = str(manifest.pop("branch"))
-                there = KeyRing.from_manifest(manifest, old.current.secret)
                 forgotten = there.forgotten
                 if forget is not None:
                     if any(device == forget for device, _ in forgotten):
                         raise SidecarError("invalidParams", "This device was forgotten before.", detail=forget, remedy="Use `rotate-key` for a new key.")
                     forgotten = (*forgotten, (forget, setup.pin_log(repo, task, forget)))
                 ring = KeyRing(VaultKey.new(), (there.current, *there.retired), forgotten)
-                self._store(identity, ring)  # first: a key that only the remote knows would be lost
-                try:
-                    said = ring.manifest(identity.vault_id, int(manifest["created"]), passphrase, kept={n: v for n, v in manifest.items() if n not in _OURS})
-                    setup.replace_manifest(repo, task, said, branch, "Change the key")
-                except BaseException:
-                    self._store(identity, replace(there, retired=(*there.retired, ring.current)))
-                    raise
+                self._store(identity, replace(there, pending=ring.current))  # first: a key that only the remote knows would be lost
+                said = ring.manifest(identity.vault_id, int(manifest["created"]), passphrase, kept={n: v for n, v in manifest.items() if n not in _OURS})
+                setup.replace_manifest(repo, task, said, branch, "Change the key")
+                self._store(identity, ring)
         return RotateKeyResult(recovery.encode(ring.current.secret), ring.current.id.hex())
+
+    def _settled(self, identity: Identity, repo: VaultRepo, task: Task) -> tuple[dict[str, Any], KeyRing]:
+        """The remote's manifest, and the keys as it says: a rotation that was interrupted has either happened or not. Raises wrongKey."""
+        from sidecar.adapters.crypto import KeyRing
+        from sidecar.adapters.crypto.keys import wrong_key
+        from sidecar.services import setup
+
+        mine = self._ring(identity)
+        manifest = setup.read_vault(repo, task)
+        said = manifest.get("key")
+        current = next((key for key in mine.keys if isinstance(said, dict) and said.get("id") == key.id.hex()), None)
+        if current is None:
+            raise wrong_key()
+        there = KeyRing.from_manifest({name: value for name, value in manifest.items() if name != "branch"}, current.secret)
+        others = tuple(key for key in mine.keys if there.find(key.id) is None)
+        ring = replace(there, retired=(*there.retired, *others))
+        if ring != mine:
+            self._store(identity, ring)
+        return manifest, ring
 
     # --- for the other use cases ------------------------------------------------------------------------------------
     def _encrypted(self) -> Identity:
@@ -149,7 +168,7 @@ def recovery_text(ring: KeyRing | None) -> str | None:
     return recovery.encode(ring.current.secret) if ring is not None else None
 
 
-def manifest_of(ring: KeyRing, vault: str, created: int, passphrase: str | None) -> dict[str, Any]:
+def manifest_of(ring: KeyRing, vault: str, created: int, *, passphrase: str | None) -> dict[str, Any]:
     """What a new vault says of its keys."""
     return ring.manifest(vault, created, passphrase, kept={"format": FORMAT})
 

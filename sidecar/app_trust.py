@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -45,6 +46,12 @@ class TrustUseCases(ABC):
     @abstractmethod
     def _identity(self) -> Identity: ...
 
+    @abstractmethod
+    def _files_of(self, cycle: str) -> list[str]: ...
+
+    @abstractmethod
+    def _restore_files(self, ws: Workspace, cycle: str, result: RestoreResult) -> RestoreResult: ...
+
     def history(self, params: HistoryParams, _task: Task) -> HistoryResult:
         """Past cycles, newest first. Never waits for a cycle."""
         from attrs import evolve
@@ -62,7 +69,10 @@ class TrustUseCases(ABC):
         from sidecar.services.restore import restore
 
         with self._exclusive(task), self._ours(), self._workspace(remote=False) as ws:
-            return restore(ws, task, params.cycle, params.session)
+            files = self._files_of(params.cycle) if params.session is None else []
+            sessions = any(entry.sessions for entry in ws.journal.cycles(-1) if entry.id == params.cycle)
+            result = restore(ws, task, params.cycle, params.session) if sessions or not files else RestoreResult(uuid.uuid4().hex[:12])
+            return self._restore_files(ws, params.cycle, result) if files else result
 
     def doctor(self, params: DoctorParams, task: Task) -> DoctorResult:
         """Check everything that sync depends on. Changes nothing."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sidecar import cli_keys, cli_secrets, cli_trust
+from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
 from sidecar.cli_args import UsageError, parse
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -165,6 +165,7 @@ def _init(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
         key_store=args.key_store,
         device_name=args.device_name,
         move_to=args.move_to,
+        adopt=args.adopt,
         acknowledge_private=args.acknowledge_private,
     )
     return EXIT_DONE, sidecar.init(params, task)
@@ -197,7 +198,8 @@ def _sync(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
     run = {"sync": sidecar.run, "pull": sidecar.pull, "push": sidecar.push}[args.command]
     result = run(CycleParams(allow_deletions=args.allow_deletions), task)
     # Sessions of a project that is not on this machine, and those continued on two machines, wait for nobody's decision.
-    return EXIT_ATTENTION if result.held or result.quarantined or result.guarded or result.secrets else EXIT_DONE, result
+    waits = result.held or result.quarantined or result.guarded or result.secrets or result.config.get("conflicts") or result.config.get("failed")
+    return EXIT_ATTENTION if waits else EXIT_DONE, result
 
 
 def _preview(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
@@ -230,5 +232,6 @@ _COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, An
     "verify": _verify,
     **cli_trust.COMMANDS,
     **cli_keys.COMMANDS,
+    **cli_config.COMMANDS,
     **cli_secrets.COMMANDS,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from sidecar import cli_keys, cli_secrets, cli_trust
+from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
 
 
 class UsageError(Exception):
@@ -42,6 +42,7 @@ def _setup_commands(commands: Any, common: _Parser) -> None:
     init.add_argument("--github", metavar="NAME", help="create a private repository on GitHub (not in this version)")
     init.add_argument("--encryption", metavar="KIND", help="aes-256-gcm (the default), or none")
     init.add_argument("--move-to", metavar="URL", help="keep the vault, change its remote")
+    init.add_argument("--adopt", action="store_true", help="the remote is one of opencode-synced: take it over, with all that is in it")
     link = commands.add_parser("link", parents=[common], help="join the vault of another machine")
     link.add_argument("remote", metavar="REMOTE", help="the address that the other machine uses")
     key = link.add_mutually_exclusive_group()
@@ -77,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _cycle_commands(commands, common)
     cli_trust.add_commands(commands, common)
     cli_keys.add_commands(commands, common)
+    cli_config.add_commands(commands, common)
     cli_secrets.add_commands(commands, common)
     demo = commands.add_parser("demo", parents=[common], help="show it all on two made-up machines in a temporary folder")
     demo.add_argument("--keep", action="store_true", help="leave the folder there to look at")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol.sync import CycleResult, InitResult, LinkResult, PreviewResult, StatusResult, VerifyResult
-from sidecar import cli_keys, cli_secrets, cli_trust
+from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
 
 
 def _sessions(count: int) -> str:
@@ -31,12 +31,13 @@ def link(result: LinkResult) -> list[str]:
 
 def cycle(result: CycleResult) -> list[str]:
     lines = ["✅ Up to date." if result.up_to_date else f"✅ {_sessions(result.applied.sessions)} in, {result.published.sessions} out."]
-    return lines + _attention(result) + [f"⚠️ {warning}" for warning in result.warnings]
+    return lines + cli_config.cycle_lines(result.config) + _attention(result) + [f"⚠️ {warning}" for warning in result.warnings]
 
 
 def preview(result: PreviewResult) -> list[str]:
     signs = {"in": "📥", "out": "📤", "both": "🔄", "deleteIn": "🗑 here", "deleteOut": "🗑 there"}
     lines = [f"{signs.get(change.change, change.change)} {change.title or change.id}" for change in result.sessions]
+    lines += cli_config.preview_lines(result.files)
     return (lines or ["✅ Nothing to do."]) + _attention(result) + [f"⚠️ {warning}" for warning in result.warnings]
 
 
@@ -86,5 +87,6 @@ TEXTS: dict[str, Callable[[Any], list[str]]] = {
     "verify": verify,
     **cli_trust.TEXTS,
     **cli_keys.TEXTS,
+    **cli_config.TEXTS,
     **cli_secrets.TEXTS,
 }

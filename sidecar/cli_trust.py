@@ -57,6 +57,9 @@ def history_text(result: HistoryResult) -> list[str]:
         a, sign = cycle.applied, "↩️ restore" if cycle.kind == "restore" else "🔄 sync"
         lines.append(f"{cycle.cycle_id}  {_when(cycle.at)}  {sign}: {a.inserted} rows in, {a.updated} changed, {a.deleted} deleted; {cycle.published.rows} out")
         lines += [f"    {s.title or s.id}  +{s.inserted} ~{s.updated} -{s.deleted}  {s.id}" for s in cycle.sessions[:5]]
+        lines += [f"    {name}" for name in cycle.files[:5]]
+        if len(cycle.files) > 5:
+            lines.append(f"    and {len(cycle.files) - 5} more files")
         if len(cycle.sessions) > 5:
             lines.append(f"    and {len(cycle.sessions) - 5} more sessions")
     if result.snapshot:
@@ -69,6 +72,7 @@ def restore_text(result: RestoreResult) -> list[str]:
     lines = [
         f"✅ {r.sessions} sessions: {r.inserted} rows brought back, {r.updated} set back, {r.deleted} removed. Undo: `opencode-sidecar restore {result.cycle_id}`"
     ]
+    lines += [f"   {name} is as it was before" for name in result.files]
     return lines + [f"{'ℹ️' if entry.reason == 'kept' else '⚠️'} {entry.title or entry.session_id}: {entry.detail}" for entry in result.skipped]
 
 

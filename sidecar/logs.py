@@ -10,6 +10,8 @@ import traceback
 from io import TextIOWrapper
 from pathlib import Path
 
+from sidecar.adapters.files.private import private_folder
+
 MAX_BYTES = 1 << 20
 BACKUPS = 3
 
@@ -30,7 +32,7 @@ def configure(path: Path, level: str) -> None:
     for chatty in ("pygls", "asyncio"):  # they log bodies, params and reprs of what they run
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     logging.raiseExceptions = False  # a full disk must not fill stderr
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     handler = _PrivateFile(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root.handlers[:] = [handler]
@@ -40,7 +42,7 @@ def record_incident(error: BaseException, state: Path) -> str:
     """Write a traceback where the user can find it; returns the file's name. Never raises."""
     try:
         folder = state / "logs"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         path = folder / f"incident-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}.txt"
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

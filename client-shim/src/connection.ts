@@ -44,6 +44,9 @@ export interface CallOptions {
   onProgress?: (progress: Progress) => void;
 }
 
+/** The library's code for a message that could not be written. */
+const NOT_WRITTEN = -32099;
+const ENDING_MS = 1_000;
 const progressType = new ProgressType<Progress>();
 let lastToken = 0;
 
@@ -91,6 +94,8 @@ export class Connection {
       answer.catch(() => undefined); // whichever of the two settles second must not be "unhandled"
       return (await Promise.race([answer, gone])) as Requests[M]["result"];
     } catch (error) {
+      // The other side is ending, which is about to be told.
+      if (error instanceof ResponseError && error.code === NOT_WRITTEN) await Promise.race([gone.catch(() => undefined), new Promise((resolve) => setTimeout(resolve, ENDING_MS))]);
       throw this.#translate(error, signal);
     } finally {
       this.#pending.delete(reject);

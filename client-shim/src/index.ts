@@ -1,3 +1,4 @@
+export { PanelBridge, type PanelBridgeOptions } from "./bridge.js";
 export type { CallOptions, Progress, ProgressBegin, ProgressEnd, ProgressReport } from "./connection.js";
 export { SidecarError, SidecarGoneError } from "./errors.js";
 export * from "./generated/protocol.js";
@@ -6,3 +7,5 @@ export type { Meaning, OutputHandler } from "./frames.js";
 export { type Method, Sidecar, type SidecarOptions } from "./sidecar.js";
 export { createShell, sidecarRunner } from "./rpc-runner.js";
 export { type CommandRunner, type CreateShellOptions, type RootShell, type RunningCommand, type Shell, ShellError, ShellOutput, ShellPromise, type SpawnCommand } from "./shell/index.js";
+export { type PanelServer, servePanel } from "./page-server.js";
+export { type Answer, PANEL_EVENTS, PANEL_METHODS, type PanelError, type PanelEvent, type PanelHost, type PanelMethod } from "./page/port.js";

@@ -117,7 +117,8 @@ def _outcome(result: Any) -> tuple[str, bool]:
     if isinstance(result, CycleResult):
         if result.up_to_date:
             return "✅ Up to date.", False
-        return f"✅ Ready: {_sessions(result.applied.sessions)} in, {result.published.sessions} out.", True
+        files = f", configuration {result.config['in']} in, {result.config['out']} out" if result.config.get("in") or result.config.get("out") else ""
+        return f"✅ Ready: {_sessions(result.applied.sessions)} in, {result.published.sessions} out{files}.", True
     if isinstance(result, InitResult):
         return f"🚀 The vault is at {result.remote}.", True
     if isinstance(result, LinkResult):

@@ -33,6 +33,7 @@ _ANNOUNCED = {
     "sync/rotateKey": "rotate_key",
     "sync/forgetDevice": "forget_device",
 }
+_SETTINGS = {"sync/resolve": "resolve", "config/get": "config_get", "config/set": "config_set"}
 _LOOKS = {
     "sync/preview": "preview",
     "sync/verify": "verify",
@@ -73,6 +74,8 @@ class Registry:
         self.register("sync/secrets", self._use_case("secrets"))
         self.register("sync/showKey", self._use_case("show_key"), quick=True)
         self.register("sync/history", self._use_case("history"), quick=True)
+        for name, use_case in _SETTINGS.items():
+            self.register(name, self._use_case(use_case), quick=True)
 
         for name, use_case in _SHELL.items():
             self.register(name, self._command(use_case), workers=self._commands)

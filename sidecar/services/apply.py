@@ -54,6 +54,7 @@ class Applier:
         self.ws, self.task, self.cycle, self.dry = workspace, task, cycle, dry
         self.counts = WriteCounts()
         self.sessions: dict[str, str] = {}
+        self.titles: dict[str, str] = {}
         self.warnings: list[str] = []
         self._schema = workspace.db.schema()
         self._originals = Originals(workspace)
@@ -295,7 +296,9 @@ class Applier:
         if not ops:
             return
         change = "deleteIn" if deletes else "in"
+        title = next((str(op.columns["title"]) for op in ops if op.table == SESSION and op.columns and op.columns.get("title")), self.ws.shadow.title(session))
         if self.dry:
+            self.titles[session] = title
             self.sessions[session] = change
             self.counts.add(
                 WriteCounts(
@@ -308,7 +311,6 @@ class Applier:
         if self._writer is None:
             self._before_first_write()
             self._writer = self.ws.tools.row_writer(self._schema)
-        title = next((str(op.columns["title"]) for op in ops if op.table == SESSION and op.columns and op.columns.get("title")), self.ws.shadow.title(session))
         done = self._writer.write(ops, self.task, lambda chunk, images: self._journal(session, title, chunk, images), lambda chunk: self._note(session, chunk))
         self.counts.add(done)
         if done.total:

@@ -41,7 +41,7 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
     if recovered or allow_deletions or ws.shadow.get("file_state") != state or _unsettled(ws):
         _scan(ws, task, totals, state, allow_deletions=allow_deletions)
     task.report("connect")
-    heads = ws.repo.remote_heads(task)
+    heads = ws.heads = ws.repo.remote_heads(task)
     if publish:
         totals.pushed = push_own(ws, task, heads)
     applier = None

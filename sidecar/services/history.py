@@ -59,7 +59,8 @@ def history(ws: Workspace, limit: int) -> HistoryResult:
         sessions = [HistorySession(*entry) for entry in cycle.sessions]
         applied = Applied(len(sessions), sum(s.inserted for s in sessions), sum(s.updated for s in sessions), sum(s.deleted for s in sessions))
         published = Published(*cycle.summary.get("published", ()))
-        cycles.append(HistoryCycle(cycle.id, cycle.at, cycle.kind, published, applied, sessions, restorable=bool(sessions)))
+        files = [str(name) for name in cycle.summary.get("files", ())]
+        cycles.append(HistoryCycle(cycle.id, cycle.at, cycle.kind, published, applied, sessions, files, restorable=bool(sessions or files)))
     return HistoryResult(cycles, ws.journal.size_bytes())
 
 

@@ -266,6 +266,7 @@ def push_own(ws: Workspace, task: Task, heads: dict[str, str]) -> bool:
         return False
     if remote is not None and not ws.repo.is_ancestor(remote, local):
         raise _cloned(ws, remote)
+    task.report("push")
     confirmed = ws.repo.push(task, ws.identity.branch)
     with ws.shadow.writing():
         ws.shadow.put("confirmed", confirmed)

@@ -131,7 +131,7 @@ def _preview_result(ws: Workspace, outcome: Any, applier: Applier, warnings: lis
     out = {scan.session_id: (scan.title, len(scan.changes)) for scan in outcome.changes}
     changes = []
     for session in sorted(out.keys() | applier.sessions.keys()):
-        title, rows = out.get(session, (ws.shadow.title(session), 0))
+        title, rows = out.get(session, (applier.titles.get(session) or ws.shadow.title(session), 0))
         incoming = applier.sessions.get(session)
         changes.append(SessionChange(session, title, "both" if incoming and session in out else incoming or "out", rows))
     changes += [SessionChange(session, ws.shadow.title(session), "deleteOut") for session in outcome.vanished]

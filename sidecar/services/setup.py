@@ -79,31 +79,49 @@ def require_private(url: RemoteUrl, *, acknowledged: bool) -> None:
     )
 
 
-def make_vault(repo: VaultRepo, task: Task, encryption: Callable[[str, int], dict[str, Any]] | None) -> str:
-    """Write the manifest to an empty remote. Returns the new vault's id. Raises remoteNotEmpty.
+def new_vault_id() -> str:
+    return uuid.uuid4().hex
+
+
+def make_vault(repo: VaultRepo, task: Task, vault_id: str, encryption: Callable[[str, int], dict[str, Any]] | None, *, adopt: bool = False) -> None:
+    """Write the manifest to an empty remote, or (`adopt`) to one of opencode-synced. Raises remoteNotEmpty.
 
     `encryption`: what the manifest says of the keys, for a vault's id and the time of its making; None for a plain vault.
     """
     task.report("connect")
     heads = repo.remote_heads(task)
-    if heads:
+    branch, parent = _adopted(repo, task, heads) if adopt and heads else (DEFAULT_BRANCH, None)
+    if heads and parent is None:
         raise SidecarError(
             "remoteNotEmpty",
             "The remote is not empty.",
             detail=", ".join(sorted(heads)[:5]),
-            remedy="To join a vault that is there already, use `opencode-sidecar link`. For a new one, give an empty repository.",
+            remedy="To join a vault that is there already, use `opencode-sidecar link`. For a new one, give an empty repository, or with --adopt "
+            "one that opencode-synced made.",
         )
-    vault_id = uuid.uuid4().hex
     created = int(time.time() * 1000)
     manifest = {"format": FORMAT, "vault": vault_id, "encryption": "none", "created": created}
     if encryption is not None:
         manifest |= encryption(vault_id, created)
-    ref = f"refs/heads/{DEFAULT_BRANCH}"
+    ref = f"refs/heads/{branch}"
     repo.forget_ref(ref)  # of an earlier attempt that did not get through
-    repo.commit(ref, None, {VAULT_FILE: manifest_bytes(manifest)}, "Create the vault", int(time.time()))
+    if parent is not None:
+        repo.adopt_ref(ref, parent)
+    repo.commit(ref, parent, {VAULT_FILE: manifest_bytes(manifest)}, "Create the vault", int(time.time()))
     task.report("push")
-    repo.push(task, DEFAULT_BRANCH)
-    return vault_id
+    repo.push(task, branch)
+
+
+def _adopted(repo: VaultRepo, task: Task, heads: dict[str, str]) -> tuple[str, str | None]:
+    """The branch and commit of a repository in opencode-synced's layout; no commit when it is something else."""
+    branch = repo.remote_head_branch(task) or next((name for name in (DEFAULT_BRANCH, "master") if name in heads), DEFAULT_BRANCH)
+    if branch not in heads or any(name.startswith("sessions/") for name in heads):
+        return branch, None
+    repo.fetch(task, [branch])
+    commit = repo.local_ref(f"refs/remotes/origin/{branch}")
+    known = {entry.path for entry in repo.tree(commit)} if commit else set()
+    marks = ("config/opencode.json", "config/opencode.jsonc", "config/opencode-synced.jsonc", "config/AGENTS.md")
+    return branch, commit if VAULT_FILE not in known and any(mark in known for mark in marks) else None
 
 
 def manifest_bytes(manifest: dict[str, Any]) -> bytes:

@@ -99,6 +99,8 @@ class Workspace:
     clock: HybridClock
     tools: Tools
     open_sealer: Callable[[], Sealer | None] = lambda: None
+    heads: dict[str, str] | None = None
+    """Branches of the remote as this operation saw them last."""
     _projects: dict[str, LocalProject] | None = field(default=None, repr=False)
 
     @cached_property

@@ -57,7 +57,7 @@ def test_imports_point_one_way(path: Path) -> None:
         ("git", "sidecar/adapters/git/"),
         ("sqlite3", "sidecar/adapters/"),
         ("cattrs", "sidecar/rpc/"),
-        ("detect_secrets", "sidecar/adapters/secrets/"),
+        ("detect_secrets", "sidecar/adapters/"),
     ],
 )
 def test_each_library_has_one_home(package: str, allowed: str) -> None:

@@ -68,7 +68,7 @@ def test_reads_are_asked_again_and_writes_never(seen: dict[str, Any]) -> None:
 
 def test_the_plugin_works_without_bun_and_never_throws(seen: dict[str, Any]) -> None:
     assert seen["exports"] == [], "opencode calls every exported function as a plugin"
-    names = ("doctor", "history", "init", "link", "preview", "pull", "push", "restore", "run", "status", "verify")
+    names = ("doctor", "enable-secrets", "history", "init", "link", "page", "preview", "pull", "push", "resolve", "restore", "run", "status", "verify")
     assert seen["commands"] == [f"sync-{name}" for name in names]
     assert seen["kept"] == "mine", "the user's own command was overwritten"
     assert "not part of a vault" in seen["unconfigured"]
@@ -79,6 +79,10 @@ def test_the_plugin_works_without_bun_and_never_throws(seen: dict[str, Any]) -> 
     assert "/sync-history" in seen["restoreWhat"]
     assert seen["restoreNothing"].startswith("❌")
     assert "✅ git:" in seen["doctor"]
+    assert "includeConfig" in seen["resolveOff"]
+    assert seen["resolve"] == "✅ No conflicts."
+    assert seen["resolveNothing"].startswith("❌")
+    assert "credentials are synced" in seen["secrets"]
     assert any("examining" in title for title in seen["titles"]), "a long check shows nothing while it runs"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 SHIM = Path(__file__).parents[2] / "client-shim"
@@ -18,13 +20,22 @@ def build() -> Path:
     return SHIM
 
 
+_made = tempfile.TemporaryDirectory(prefix="opencode-sidecar-npm-")
+
+
+@functools.cache
+def _pack() -> str:
+    """Built and packed once in a run. Returns the tarball's name."""
+    build()
+    packed = subprocess.run([_npm(), "pack", "--silent", "--pack-destination", _made.name], cwd=SHIM, check=True, capture_output=True, text=True, timeout=120)
+    return packed.stdout.strip().splitlines()[-1]
+
+
 def install_packed(folder: Path) -> Path:
     """`npm pack` and `npm install` of the result. Returns the installed package's folder."""
-    build()
+    tarball = Path(_made.name) / _pack()
     folder.mkdir(parents=True, exist_ok=True)
-    packed = subprocess.run([_npm(), "pack", "--silent", "--pack-destination", str(folder)], cwd=SHIM, check=True, capture_output=True, text=True, timeout=120)
     (folder / "package.json").write_text('{"private": true}')
-    tarball = folder / packed.stdout.strip().splitlines()[-1]
     subprocess.run([_npm(), "install", "--silent", "--no-audit", "--no-fund", str(tarball)], cwd=folder, check=True, stdin=subprocess.DEVNULL, timeout=240)
     return folder / "node_modules/opencode-sidecar"
 

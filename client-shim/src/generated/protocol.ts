@@ -80,6 +80,7 @@ export interface TokenParams {
  *
  * `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
  * `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
+ * `adopt`: the remote may be one of opencode-synced, whose files then belong to the vault.
  */
 export interface InitParams {
   remote?: string | null;
@@ -89,6 +90,7 @@ export interface InitParams {
   keyStore?: string | null;
   deviceName?: string | null;
   moveTo?: string | null;
+  adopt?: boolean;
   acknowledgePrivate?: boolean;
   workDoneToken?: string | number | null;
 }
@@ -158,6 +160,18 @@ export interface SessionChange {
 }
 
 /**
+ * A file of the configuration. `change`: in, out, both, deleteIn, deleteOut, conflict. `diff`: what would change here, secrets left out.
+ *
+ * `executable`: opencode could run something that it does not run now (plugins, commands, tools, skills, MCP servers).
+ */
+export interface FileChange {
+  path: string;
+  change: string;
+  executable: boolean;
+  diff: string;
+}
+
+/**
  * What a cycle would do now; nothing is changed.
  */
 export interface PreviewResult {
@@ -174,6 +188,7 @@ export interface PreviewResult {
   secrets: number;
   config: Record<string, number>;
   sessions: Array<SessionChange>;
+  files: Array<FileChange>;
   warnings: Array<string>;
 }
 
@@ -196,6 +211,9 @@ export interface CycleParams {
 /**
  * What one cycle did. Counts of what waits are totals after the cycle, `secrets` that of sessions held back because of one;
  * `warnings` are one-line texts for people.
+ *
+ * `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
+ * empty while configuration is not synced.
  */
 export interface CycleResult {
   cycleId: string;
@@ -220,7 +238,8 @@ export interface StatusParams {
 }
 
 /**
- * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret.
+ * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
+ * conflict (a setting that was changed here and elsewhere), config (a file that does not travel).
  */
 export interface Attention {
   sessionId: string;
@@ -261,6 +280,7 @@ export interface StatusResult {
   lastError: LastError | null;
   vaultBytes: number;
   databaseBytes: number;
+  config: Record<string, number>;
   running: boolean;
 }
 
@@ -482,6 +502,56 @@ export interface SecretPolicyParams {
 }
 
 /**
+ * `path`: a conflict's id, or a file, for all conflicts in it; null lists them. `choice`: mine, theirs, both or text.
+ *
+ * `text`: with choice text: what it shall be; JSON for a member.
+ */
+export interface ResolveParams {
+  path?: string | null;
+  choice?: string | null;
+  text?: string | null;
+}
+
+/**
+ * Changed here and elsewhere in different ways. `id`: what `sync/resolve` takes as `path`. `key`: the member; empty: the whole file.
+ *
+ * `mine`, `theirs`: the values as JSON, shortened; null: removed there; "": not shown.
+ */
+export interface ConfigConflict {
+  id: string;
+  path: string;
+  key: Array<string>;
+  mine: string | null;
+  theirs: string | null;
+}
+
+/**
+ * `conflicts`: those that are left. `settled`: ids; the next cycle takes the result to the other machines.
+ */
+export interface ResolveResult {
+  conflicts: Array<ConfigConflict>;
+  settled: Array<string>;
+}
+
+/**
+ * Our settings as they apply. `path`: their file. `source`: the file they came from, when that is opencode-synced's; else the same.
+ */
+export interface ConfigResult {
+  path: string;
+  source: string;
+  settings: Record<string, boolean>;
+  lists: Record<string, Array<string>>;
+  problems: Array<string>;
+}
+
+/**
+ * `values`: setting -> true, false or a list of texts; null: its default.
+ */
+export interface ConfigSetParams {
+  values?: Record<string, unknown>;
+}
+
+/**
  * `cwd`: an existing folder, the sidecar's own by default. `env`: the whole environment, the sidecar's own by default.
  *
  * `stdin`: base64. `timeout_ms`: after which the command and what it started is killed. `max_output_bytes`: per stream; what
@@ -672,6 +742,9 @@ export interface Requests {
   "sync/secrets": { params: SecretsParams; result: SecretsResult };
   "sync/allowSecret": { params: AllowSecretParams; result: SecretsResult };
   "sync/setSecretPolicy": { params: SecretPolicyParams; result: SecretsResult };
+  "sync/resolve": { params: ResolveParams; result: ResolveResult };
+  "config/get": { params: NoParams; result: ConfigResult };
+  "config/set": { params: ConfigSetParams; result: ConfigResult };
   "shell/exec": { params: ExecParams; result: ExecResult };
   "shell/start": { params: StartParams; result: StartResult };
   "shell/write": { params: WriteParams; result: null };
@@ -731,6 +804,14 @@ export interface Api<Options> {
     allowSecret(params?: AllowSecretParams, options?: Options): Promise<SecretsResult>;
     /** What happens to records with possible secrets. */
     setSecretPolicy(params?: SecretPolicyParams, options?: Options): Promise<SecretsResult>;
+    /** List or settle what was changed here and elsewhere. */
+    resolve(params?: ResolveParams, options?: Options): Promise<ResolveResult>;
+  };
+  config: {
+    /** Our settings. */
+    get(params?: NoParams, options?: Options): Promise<ConfigResult>;
+    /** Change our settings; comments in their file stay. */
+    set(params?: ConfigSetParams, options?: Options): Promise<ConfigResult>;
   };
   shell: {
     /** Run a command to its end. */
@@ -753,14 +834,15 @@ export interface Api<Options> {
 }
 
 export const API_METHODS = {
-  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy"],
+  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve"],
+  config: ["get", "set"],
   shell: ["exec", "start", "write", "closeStdin", "kill", "ack", "which", "env"],
 } as const;
 
-export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "sync/secrets", "sync/allowSecret", "sync/setSecretPolicy", "shell/which", "shell/env"]);
+export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "sync/secrets", "sync/allowSecret", "sync/setSecretPolicy", "config/get", "shell/which", "shell/env"]);
 
 /** These take no `workDoneToken`. */
-export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);
+export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "sync/resolve", "config/get", "config/set", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,

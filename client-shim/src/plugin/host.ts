@@ -1,6 +1,8 @@
 import { SidecarError } from "../errors.js";
 import type { CycleResult } from "../generated/protocol.js";
 import { SidecarNotFoundError } from "../locate.js";
+import { Notifier } from "../notify/index.js";
+import type { PanelServer } from "../page-server.js";
 import { type Method, Sidecar, type SidecarOptions } from "../sidecar.js";
 import { updating } from "./line.js";
 import type { OpencodeClient, PluginInput } from "./opencode.js";
@@ -25,8 +27,10 @@ export interface PluginOptions extends Pick<SidecarOptions, "command" | "roots">
   intervalSeconds?: number;
   /** Only what the user asks for: no cycles at start, after a turn, or on a timer. */
   manual?: boolean;
-  /** Show no toasts. */
+  /** Show no toasts, and no notifications. */
   quiet?: boolean;
+  /** Notifications of the operating system; by default on Desktop alone, whose window shows no toasts. */
+  notifications?: boolean;
 }
 
 type Cycle = Extract<Method, "sync/run" | "sync/pull" | "sync/push">;
@@ -37,16 +41,19 @@ export class SyncHost {
   readonly #options: PluginOptions;
   readonly #windows = new Map<symbol, PluginInput>();
   readonly #shown = new Map<string, number>();
+  readonly #notifier: Notifier | undefined;
+  #page: Promise<PanelServer> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: PluginOptions) {
     this.#options = options;
+    if (options.quiet !== true && (options.notifications ?? isDesktop())) this.#notifier = new Notifier();
     this.sidecar = new Sidecar({ clientInfo: { name: "opencode" }, ...(options.command && { command: options.command }), ...(options.roots && { roots: options.roots }) });
     this.sidecar.on("window/showMessage", ({ type, message }) => this.#toast(type, message));
     this.sidecar.on("window/logMessage", ({ type, message }) => this.#log(type === 1 ? "error" : type === 2 ? "warn" : "info", message));
-    this.sidecar.on("sync/didApply", ({ sessionIds, refreshable }) => void (refreshable && this.#refresh(sessionIds)));
+    this.sidecar.on("sync/didApply", ({ sessionIds, refreshable }) => this.#applied(sessionIds, refreshable));
     if (options.manual === true) return;
     const seconds = Math.max(MIN_INTERVAL_S, options.intervalSeconds ?? INTERVAL_S);
     this.#timer = setInterval(() => void this.automatic(), seconds * 1000);
@@ -85,7 +92,23 @@ export class SyncHost {
     let late: NodeJS.Timeout | undefined;
     await Promise.race([last, new Promise((resolve) => (late = setTimeout(resolve, FINISH_MS)))]);
     clearTimeout(late);
+    await this.#page?.then((page) => page.close()).catch(() => undefined);
     await this.sidecar.dispose().catch(() => undefined);
+  }
+
+  /** Show the page with devices, history and the rest in the person's browser. Resolves to whether one could be opened. */
+  async openPage(): Promise<boolean> {
+    const { openInBrowser } = await import("../notify/open.js");
+    this.#page ??= this.#serve();
+    const page = this.#page;
+    page.catch(() => (this.#page = undefined));
+    return openInBrowser((await page).link());
+  }
+
+  /** Loaded when somebody asks for it: opencode's start does not pay for it. */
+  async #serve(): Promise<PanelServer> {
+    const [{ PanelBridge }, { servePanel }] = await Promise.all([import("../bridge.js"), import("../page-server.js")]);
+    return servePanel(new PanelBridge(this.sidecar, { onJoined: () => this.resume() }));
   }
 
   /** The device has just become part of a vault. */
@@ -118,12 +141,19 @@ export class SyncHost {
     if (type <= 2 && now - (this.#shown.get(message) ?? -Infinity) < REPEAT_MS) return;
     this.#shown.set(message, now);
     const variant = type === 1 ? "error" : type === 2 ? "warning" : message.startsWith("✅") ? "success" : "info";
+    if (type <= 2) this.#notifier?.show(message); // of the rest, a person at another window wants to know only what came in
     for (const client of this.#clients()) void safely(() => client.tui.showToast({ body: { message, variant, duration: TOAST_MS } }));
   }
 
   #log(level: "info" | "warn" | "error", message: string): void {
     const [client] = this.#clients();
     if (client !== undefined) void safely(() => client.app.log({ body: { service: "opencode-sidecar", level, message } }));
+  }
+
+  #applied(sessionIds: readonly string[], refreshable: boolean): void {
+    const { length } = sessionIds;
+    if (length > 0) this.#notifier?.show(`📥 ${length} ${length === 1 ? "session" : "sessions"} changed here by a sync.`);
+    if (refreshable) void this.#refresh(sessionIds);
   }
 
   /** opencode sends no event for rows that somebody else wrote: a rename to the same title makes open windows look again. */
@@ -140,6 +170,11 @@ export class SyncHost {
   #clients(): OpencodeClient[] {
     return [...this.#windows.values()].map((input) => input.client);
   }
+}
+
+/** Desktop says so in the environment of the process that loads plugins, which is Electron's. */
+function isDesktop(): boolean {
+  return process.env["OPENCODE_CLIENT"] === "desktop" || process.versions["electron"] !== undefined;
 }
 
 async function safely<T>(work: () => Promise<T>): Promise<T | undefined> {

@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import { createRequire } from "node:module";
 import type { CycleResult, HistoryCycle, StatusResult } from "../generated/protocol.js";
 import type { CallOptions } from "../connection.js";
 import type { SyncHost } from "./host.js";
 import { updating } from "./line.js";
 import type { CommandConfig } from "./opencode.js";
 
-const ACTIONS = ["status", "run", "pull", "push", "preview", "verify", "history", "restore", "doctor", "init", "link"] as const;
+const ACTIONS = ["status", "run", "pull", "push", "preview", "verify", "history", "restore", "doctor", "resolve", "enable-secrets", "page", "init", "link"] as const;
+const CHOICES = ["mine", "theirs", "both"] as const;
 const TITLES_SHOWN = 3;
 const PROGRESS_EVERY_MS = 300;
 type Action = (typeof ACTIONS)[number];
@@ -21,18 +22,32 @@ const DESCRIPTIONS: Record<Action, string> = {
   history: "List past syncs and what they changed here",
   restore: "Take back what a sync changed or deleted here: /sync-restore CYCLE [SESSION]",
   doctor: "Check everything that sync depends on",
+  resolve: "List configuration that two machines changed differently, or settle it: /sync-resolve [CONFLICT mine|theirs|both]",
+  "enable-secrets": "Sync opencode's credentials (auth.json) as well, from this machine on",
+  page: "Open a page with devices, sessions, history with undo, and health",
   init: "Make a vault in an empty git repository: /sync-init URL",
   link: "Join the vault of another machine: /sync-link URL KEYFILE",
 };
 
-const args = {
-  action: z.enum(ACTIONS).describe("what to do"),
-  remote: z.string().optional().describe("git URL or folder; for init and link"),
-  keyFile: z.string().optional().describe("for link: path of a file that holds the vault's recovery key; never ask for the key itself"),
-  cycle: z.string().optional().describe("for restore: the cycle's id, as history shows it"),
-  session: z.string().optional().describe("for restore: only this session's id"),
-  acknowledgePrivate: z.boolean().optional().describe("true only when the user said that strangers cannot read the remote"),
-};
+let made: object | undefined;
+
+/** zod takes longer to load than everything else together: only when opencode asks what the tool takes. */
+function parameters(): object {
+  if (made === undefined) {
+    const { z } = createRequire(import.meta.url)("zod") as typeof import("zod");
+    made = {
+      action: z.enum(ACTIONS).describe("what to do"),
+      remote: z.string().optional().describe("git URL or folder; for init and link"),
+      keyFile: z.string().optional().describe("for link: path of a file that holds the vault's recovery key; never ask for the key itself"),
+      cycle: z.string().optional().describe("for restore: the cycle's id, as history shows it"),
+      session: z.string().optional().describe("for restore: only this session's id"),
+      conflict: z.string().optional().describe("for resolve: the conflict, as resolve lists it; without one they are listed"),
+      choice: z.enum(CHOICES).optional().describe("for resolve: what the user chose"),
+      acknowledgePrivate: z.boolean().optional().describe("true only when the user said that strangers cannot read the remote"),
+    };
+  }
+  return made;
+}
 
 interface Arguments {
   action: Action;
@@ -40,6 +55,8 @@ interface Arguments {
   keyFile?: string | undefined;
   cycle?: string | undefined;
   session?: string | undefined;
+  conflict?: string | undefined;
+  choice?: (typeof CHOICES)[number] | undefined;
   acknowledgePrivate?: boolean | undefined;
 }
 
@@ -53,7 +70,9 @@ interface ToolContext {
 export function syncTool(host: SyncHost): unknown {
   return {
     description: "Sync opencode's sessions between the user's machines. Use it only when the user asks for it.",
-    args,
+    get args() {
+      return parameters();
+    },
     async execute(given: Arguments, context?: ToolContext): Promise<string> {
       try {
         const onProgress = updating((line) => context?.metadata?.({ title: line }), 0, PROGRESS_EVERY_MS);
@@ -68,7 +87,12 @@ export function syncTool(host: SyncHost): unknown {
 /** The commands `/sync-…`: each asks the model to call the tool and repeat its answer. */
 export function syncCommands(): Record<string, CommandConfig> {
   const two = (first: string, second: string): string => `, the first word of "$ARGUMENTS" as ${first} and the second, if there is one, as ${second}`;
-  const targets: Partial<Record<Action, string>> = { init: ' and remote "$ARGUMENTS"', link: two("remote", "keyFile"), restore: two("cycle", "session") };
+  const targets: Partial<Record<Action, string>> = {
+    init: ' and remote "$ARGUMENTS"',
+    link: two("remote", "keyFile"),
+    restore: two("cycle", "session"),
+    resolve: two("conflict", "choice"),
+  };
   const command = (action: Action): [string, CommandConfig] => {
     const template = `Call the tool opencode_sync with action "${action}"${targets[action] ?? ""}, then repeat its answer word for word.`;
     return [`sync-${action}`, { template, description: DESCRIPTIONS[action] }];
@@ -76,8 +100,9 @@ export function syncCommands(): Record<string, CommandConfig> {
   return Object.fromEntries(ACTIONS.map(command));
 }
 
-async function answer(host: SyncHost, { action, remote, keyFile, cycle, session, acknowledgePrivate }: Arguments, options: CallOptions): Promise<string> {
+async function answer(host: SyncHost, given: Arguments, options: CallOptions): Promise<string> {
   const { sidecar } = host;
+  const { action, remote, keyFile, cycle, session, conflict, choice, acknowledgePrivate } = given;
   switch (action) {
     case "status":
       return describeStatus(await sidecar.call("sync/status", {}, options));
@@ -105,6 +130,21 @@ async function answer(host: SyncHost, { action, remote, keyFile, cycle, session,
     case "doctor": {
       const { checks } = await sidecar.call("sync/doctor", {}, options);
       return checks.map((check) => (check.ok ? `✅ ${check.name}: ${check.detail}` : `❌ ${check.name}: ${check.detail} → ${check.remedy}`)).join("\n");
+    }
+    case "page": // its address, which lets in whoever opens it first, goes to the browser and not to the model
+      return (await host.openPage()) ? "✅ Opened in your browser." : "❌ No browser could be opened here. The same is in the other /sync- commands, and in `opencode-sidecar --help`.";
+    case "resolve": {
+      if (conflict && !choice) return "❌ Which one shall it be? /sync-resolve CONFLICT mine, theirs or both";
+      const { conflicts, settled } = await sidecar.call("sync/resolve", conflict && choice ? { path: conflict, choice } : {}, options);
+      const done = settled.map((id) => `✅ Settled: ${id}; the next sync takes it to the other machines.`);
+      // Only names: the values may be private, and what a tool answers goes to the model's provider.
+      const left = conflicts.map((found) => `⚠️ changed here and elsewhere: ${found.id}`);
+      const hint = left.length > 0 ? ["/sync-resolve CONFLICT mine|theirs|both; `opencode-sidecar resolve` in a terminal shows both values."] : [];
+      return [...done, ...left, ...hint].join("\n") || "✅ No conflicts.";
+    }
+    case "enable-secrets": {
+      const { settings } = await sidecar.call("config/set", { values: { includeConfig: true, includeSecrets: true } }, options);
+      return settings["includeSecrets"] === true ? "✅ opencode's credentials are synced from the next cycle on; `opencode-sidecar config includeSecrets false` ends that." : "❌ Nothing was changed.";
     }
     case "init":
     case "link": {

@@ -62,14 +62,20 @@ class VaultKey:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """`current` seals; all of them open. `forgotten`: (device, commit): its log is read up to there, and no further."""
+    """`current` seals; all of them open. `pending`: takes its place once the remote is known to have it. `forgotten`: (device, commit): its log is read up to there, and no further."""
 
     current: VaultKey
     retired: tuple[VaultKey, ...] = ()
     forgotten: tuple[tuple[str, str], ...] = ()
+    pending: VaultKey | None = None
+
+    @property
+    def keys(self) -> tuple[VaultKey, ...]:
+        """All of them, the current one first."""
+        return (self.current, *([self.pending] if self.pending is not None else []), *self.retired)
 
     def find(self, key_id: bytes) -> VaultKey | None:
-        return next((key for key in (self.current, *self.retired) if key.id == key_id), None)
+        return next((key for key in self.keys if key.id == key_id), None)
 
     # --- in the vault's manifest ------------------------------------------------------------------------------------
     def manifest(self, vault: str, created: int, passphrase: str | None = None, kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -104,20 +110,33 @@ class KeyRing:
 
     # --- on this machine --------------------------------------------------------------------------------------------
     def to_json(self) -> str:
-        secrets = [base64.b64encode(key.secret).decode() for key in (self.current, *self.retired)]
-        return json.dumps({"keys": secrets, "forgotten": list(self.forgotten)})
+        secrets = [_base64(key.secret) for key in (self.current, *self.retired)]
+        pending = _base64(self.pending.secret) if self.pending is not None else None
+        return json.dumps({"keys": secrets, "forgotten": list(self.forgotten), "pending": pending})
 
     @classmethod
     def from_json(cls, text: str) -> KeyRing:
         """Raises ValueError."""
         value = json.loads(text)
         try:
-            keys = [VaultKey(base64.b64decode(entry, validate=True)) for entry in value["keys"]]
-            if not keys or any(len(key.secret) != KEY_BYTES for key in keys):
-                raise ValueError("not a key")
-            return cls(keys[0], tuple(keys[1:]), tuple((str(device), str(commit)) for device, commit in value["forgotten"]))
+            keys = [_key(entry) for entry in value["keys"]]
+            if not keys:
+                raise ValueError("no key")
+            pending = _key(value["pending"]) if value.get("pending") is not None else None
+            return cls(keys[0], tuple(keys[1:]), tuple((str(device), str(commit)) for device, commit in value["forgotten"]), pending)
         except (KeyError, TypeError) as error:
             raise ValueError(str(error)) from None
+
+
+def _base64(secret: bytes) -> str:
+    return base64.b64encode(secret).decode()
+
+
+def _key(text: str) -> VaultKey:
+    secret = base64.b64decode(text, validate=True)
+    if len(secret) != KEY_BYTES:
+        raise ValueError("not a key")
+    return VaultKey(secret)
 
 
 def secret_of_passphrase(manifest: Mapping[str, Any], passphrase: str) -> bytes:

@@ -75,7 +75,7 @@ class Sealer:
 
     def names_of(self, sha256: bytes) -> list[str]:
         """What a large value may be called in the vault, under each key, the current one first; says nothing of its content."""
-        return [hmac.new(key.names, sha256, hashlib.sha256).hexdigest() for key in (self.ring.current, *self.ring.retired)]
+        return [hmac.new(key.names, sha256, hashlib.sha256).hexdigest() for key in self.ring.keys]
 
     def _context(self, place: tuple[Any, ...]) -> bytes:
         return b"ocs1" + pack([self._vault, *place])

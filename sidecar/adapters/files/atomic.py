@@ -6,10 +6,12 @@ import os
 import tempfile
 from pathlib import Path
 
+from sidecar.adapters.files.private import private_folder
+
 
 def write_private(path: Path, data: bytes) -> None:
     """Write through a temporary file in the same folder, mode 0600, synced before the rename."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

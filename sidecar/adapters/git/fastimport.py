@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 IDENTITY = "opencode-sidecar <sidecar@localhost>"
 _CHUNK = 1 << 20
 
 
-def commit_stream(ref: str, parent: str | None, files: Mapping[str, bytes | Path], message: str, at: int) -> Iterator[bytes]:
-    """Add or replace `files` on top of `parent`. Prints the commit's id; without the final `done` nothing is kept."""
+def commit_stream(
+    ref: str, parent: str | None, files: Mapping[str, bytes | Path | None], message: str, at: int, executable: Container[str] = ()
+) -> Iterator[bytes]:
+    """Add or replace `files` (None: remove) on top of `parent`. Prints the commit's id; without the final `done` nothing is kept."""
     text = message.encode("utf-8", "replace")
     yield f"feature done\nfeature get-mark\ncommit {ref}\nmark :1\ncommitter {IDENTITY} {at} +0000\ndata {len(text)}\n".encode() + text + b"\n"
     if parent:
         yield f"from {parent}\n".encode()
     for path, content in files.items():
-        yield b"M 100644 inline " + quoted(path) + b"\n"
+        if content is None:
+            yield b"D " + quoted(path) + b"\n"
+            continue
+        yield (b"M 100755 inline " if path in executable else b"M 100644 inline ") + quoted(path) + b"\n"
         yield from _data(content)
     yield b"get-mark :1\ndone\n"
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from sidecar.adapters.files.atomic import write_private
+from sidecar.adapters.files.private import private_folder
 
 _CORE = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n"
 _ATTRIBUTES = b"# Contents are compressed: looking for deltas between them costs time and gains nothing. Trees still get them.\n* -delta\n"
@@ -31,7 +32,7 @@ def is_whole(path: Path) -> bool:
 
 def prepare(path: Path) -> None:
     """What a crash in the middle of an earlier start may have left: git completes the rest."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path)
     with contextlib.suppress(OSError):
         path.chmod(0o700)
     clear_leftovers(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,8 +224,8 @@ class VaultRepo:
         """A file of a commit; None when there is none. Raises segmentCorrupt."""
         return self._objects.read(f"{_sha(commit)}:{path}", limit=limit)
 
-    def commit(self, ref: str, parent: str | None, files: Mapping[str, bytes | Path], message: str, at: int) -> str:
-        """Add these files on top of `parent` (None: no history) and move `ref` there. One process; durable on return.
+    def commit(self, ref: str, parent: str | None, files: Mapping[str, bytes | Path | None], message: str, at: int, executable: Container[str] = ()) -> str:
+        """Add these files (None: remove) on top of `parent` (None: no history) and move `ref` there. One process; durable on return.
 
         Raises conflict when `ref` is somewhere else than at `parent`.
         """
@@ -233,7 +233,7 @@ class VaultRepo:
             raise ValueError(f"not a ref: {ref!r}")
         if self.local_ref(ref) not in (parent, None):
             raise _moved(ref)
-        stream = commit_stream(ref, _sha(parent) if parent else None, files, message, at)
+        stream = commit_stream(ref, _sha(parent) if parent else None, files, message, at, executable)
         try:
             made = self._git.run("fast-import", "--quiet", "--done", "--depth=0", feed=stream).decode().strip()
         except BaseException as error:
@@ -260,6 +260,18 @@ class VaultRepo:
     def adopt_ref(self, ref: str, commit: str) -> None:
         """Set a local ref to a commit that was fetched."""
         self._git.run("update-ref", ref, _sha(commit))
+
+    def push_known(self, task: Task, first: str, there: Collection[str]) -> None:
+        """Push every branch that was fetched and those that are ours, but for those that are `there`; `first` before the others."""
+        origin = "refs/remotes/origin/"
+        known = {ref.removeprefix(origin): commit for ref, commit in self.refs(origin).items()}
+        for branch, commit in known.items():
+            mine = self.local_ref(f"refs/heads/{branch}")
+            if mine is None or not self.is_ancestor(commit, mine):
+                self.adopt_ref(f"refs/heads/{branch}", commit)
+        branches = {ref.removeprefix("refs/heads/") for ref in self.refs("refs/heads/")} - set(there)
+        for branch in sorted(branches, key=lambda name: (name != first, name)):
+            self.push(task, branch)
 
     def may_push(self, branch: str, task: Task) -> bool:
         """Ask the remote whether it would take our branch; raises what it says against that."""

@@ -1,4 +1,4 @@
-"""The scanner for secrets in what is about to be published. detect-secrets is imported here only."""
+"""The scanner for secrets in what is about to be published."""
 
 from sidecar.adapters.secrets.finder import find, look, may_have
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sidecar.adapters.files.private import private_folder
 from sidecar.adapters.sqlite.connect import errors_of_ours
 from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
 from sidecar.adapters.sqlite.findings import Findings
@@ -42,7 +43,7 @@ class Shadow(Findings):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         with errors_of_ours(path):
             self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
             path.chmod(0o600)

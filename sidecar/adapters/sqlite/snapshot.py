@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from sidecar.adapters.files.private import private_folder
 from sidecar.adapters.sqlite.connect import errors_as_ours, open_read_only
 from sidecar.domain.task import Task
 
@@ -20,7 +21,7 @@ def take_snapshot(source: Path, target: Path, task: Task) -> bool:
 
     The whole copy is of one moment and keeps nobody from writing. Raises Cancelled.
     """
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(target.parent)
     wal = source.with_name(source.name + "-wal")
     needed = source.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
     if shutil.disk_usage(target.parent).free < needed + SPARE_BYTES:

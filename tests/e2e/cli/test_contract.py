@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from protocol.sync import InitParams
+from sidecar.domain.task import Task
+from sidecar.services import setup
 from tests.support import edits
-from tests.support.machines import Machine
+from tests.support.machines import Machine, bare_remote
 
 Make = Callable[..., Machine]
 COUNTS = {"held", "unplaced", "diverged", "quarantined"}
@@ -85,7 +89,9 @@ def test_preview_changes_nothing_and_says_what_would_happen(machine: Make, remot
     a.cli("sync")
     b.cli("link", str(remote))
     before = b.content()
-    assert b.cli("preview")["applied"]["inserted"] == 335
+    planned = b.cli("preview")
+    assert planned["applied"]["inserted"] == 335
+    assert all(session["title"] for session in planned["sessions"]), "nobody can tell from ids what would come in"
     assert b.content() == before
     assert b.cli("sync")["applied"]["inserted"] == 335, "the preview promised something else"
 
@@ -98,6 +104,43 @@ def test_an_embedded_vault_can_move_to_a_real_remote(machine: Make, remote: Path
     assert moved["vaultId"] == made["vaultId"]
     assert b.cli("link", str(remote), "--key", made["recoveryKey"])["vaultId"] == made["vaultId"]
     assert b.cli("sync")["applied"]["sessions"] == 25
+
+
+def test_a_vault_that_moves_takes_everybodys_log_along(machine: Make, remote: Path, tmp_path: Path) -> None:
+    a, b, c = machine("a", "ada-1.18.33"), machine("b", "bob-1.18.33"), machine("c")
+    key = a.cli("init", str(remote))["recoveryKey"]
+    b.cli("link", str(remote), "--key", key)
+    for one in (a, b, a):
+        one.cli("sync")
+    other = bare_remote(tmp_path / "other.git")
+    a.cli("init", "--move-to", str(other))
+    a.cli("init", "--move-to", str(other))
+    c.cli("link", str(other), "--key", key)
+    arrived = c.cli("sync", expect=(0, 3))
+    theirs = {row[0] for row in b.sql("SELECT id FROM session")}
+    assert len(theirs) > 25
+    assert arrived["applied"]["sessions"] + arrived["unplaced"] == len(theirs), "what a machine had written that never comes back is not at the new address"
+
+
+@pytest.mark.parametrize("when", ["before the push", "after the push"])
+def test_an_init_that_dies_can_be_repeated(machine: Make, remote: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    a, b = machine("a"), machine("b")
+    make, died = setup.make_vault, False
+
+    def dying(*args: Any, **kwargs: Any) -> None:
+        nonlocal died
+        if when == "after the push":
+            make(*args, **kwargs)
+        died = True
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup, "make_vault", dying)
+    with pytest.raises(KeyboardInterrupt):
+        a.sidecar.init(InitParams(str(remote)), Task())
+    assert died
+    monkeypatch.setattr(setup, "make_vault", make)
+    key = a.cli("init", str(remote))["recoveryKey"]
+    b.cli("link", str(remote), "--key", key)
 
 
 def test_options_are_understood_before_and_after_the_command(machine: Make) -> None:

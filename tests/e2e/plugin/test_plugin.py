@@ -159,3 +159,5 @@ def test_commands_and_the_tool_are_offered(a: Machine) -> None:
     assert {"sync-status", "sync-run", "sync-init", "sync-link", "sync-preview"} <= commands
     tools = a.api("GET", "/experimental/tool/ids")
     assert "opencode_sync" in tools
+    (offered,) = [tool for tool in a.api("GET", "/experimental/tool?provider=mock&model=mock") if tool["id"] == "opencode_sync"]
+    assert {"status", "run", "history", "restore", "doctor"} <= set(offered["parameters"]["properties"]["action"]["enum"]), "the model cannot call it"

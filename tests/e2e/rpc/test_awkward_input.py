@@ -290,6 +290,8 @@ def test_the_log_file_is_private_and_holds_no_bodies(client: RawClient, tmp_path
     assert "PLANTED-CANARY" not in logs[0].read_text()
     if os.name == "posix":
         assert logs[0].stat().st_mode & 0o077 == 0
+        for folder in (logs[0].parent, logs[0].parent.parent):
+            assert folder.stat().st_mode & 0o077 == 0, "other users can look into the folder of the shadow, the journal and the key"
 
 
 @pytest.mark.parametrize("arguments", [["--nope"], [], ["--stdio", "--clientProcessId=x"], ["--stdio", "--log-level=loud"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,6 +46,8 @@ def test_the_key_alone_finds_everything_again(ring: KeyRing) -> None:
     manifest = json.loads(json.dumps(ring.manifest(VAULT, 1, kept={"format": 1})))
     assert KeyRing.from_manifest(manifest, ring.current.secret) == ring
     assert KeyRing.from_json(ring.to_json()) == ring
+    pending = replace(ring, pending=VaultKey.new())
+    assert KeyRing.from_json(pending.to_json()) == pending
 
 
 @given(rings, st.data())

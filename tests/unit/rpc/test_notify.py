@@ -95,6 +95,18 @@ def test_reports_are_limited_and_stop_at_the_end() -> None:
     assert values[1]["percentage"] == 25
 
 
+def test_the_last_report_of_a_burst_is_not_lost() -> None:
+    """A remote that hangs right after a phase began: nothing more comes that could correct what is shown."""
+    values: list[dict[str, Any]] = []
+    reporter = ProgressReporter("x", values.append)
+    for phase in ("scan", "connect", "push"):
+        reporter.report(Progress(phase))
+    deadline = time.monotonic() + 5
+    while values[-1].get("phase") != "push" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [value["phase"] for value in values[1:]] == ["scan", "push"]
+
+
 @pytest.mark.parametrize(("done", "total", "percentage"), [(0, None, None), (5, 0, None), (7, 5, 100), (1, 3, 33)])
 def test_percentages_are_given_where_known(done: int, total: int | None, percentage: int | None) -> None:
     values: list[dict[str, Any]] = []

@@ -1,0 +1,1 @@
+"""Long runs that try to break the product. Results with dates and figures: docs/reliability.md."""

@@ -1,0 +1,1 @@
+"""Files of opencode's set-up: reading, editing and storing them."""

@@ -1,0 +1,90 @@
+"""The rows of the plan as files of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sidecar.adapters.config import files
+from sidecar.domain.config_names import Refused, problem_with_name
+from sidecar.domain.config_plan import FOLDER, Row, excluded
+
+
+@dataclass(slots=True)
+class LocalConfig:
+    """What is here. `files`: path in the vault -> file. `unreadable`: rows of which nothing is known, so that nothing there counts as deleted."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+    stamp: str = ""
+
+
+class LocalFiles:
+    """`roots`: name of a root in the plan -> folder."""
+
+    def __init__(self, roots: Mapping[str, Path]) -> None:
+        self._roots = roots
+
+    def root_of(self, row: Row) -> Path:
+        return self._roots[row.root] / row.local if row.root else Path(row.local)
+
+    def scan(self, rows: Iterable[Row], watched: Iterable[Path]) -> LocalConfig:
+        """`watched`: other files whose change matters."""
+        found, stamps = LocalConfig(), []
+        for row in rows:
+            listing = files.list_row(self.root_of(row), lambda rest, row=row: excluded(row, rest))  # type: ignore[misc]
+            if "" in listing.files and row.policy == FOLDER and row.root:
+                listing = files.Listing(problems=[("", "it is a file where a folder belongs")], unreadable=True)
+            elif listing.files and "" not in listing.files and row.policy != FOLDER:
+                listing = files.Listing(problems=[("", "it is a folder where a file belongs")], unreadable=True)
+            stamps.append([row.repo, *listing.stamp])
+            if listing.unreadable:
+                found.unreadable.add(row.repo)
+            found.problems += [(f"{row.repo}/{rest}" if rest else row.repo, why) for rest, why in listing.problems]
+            for rest, path in listing.files.items():
+                repo = f"{row.repo}/{rest}" if rest else row.repo
+                why = problem_with_name(repo)
+                if why is None:
+                    found.files[repo] = path
+                else:
+                    found.problems.append((repo, why))
+        for path in watched:
+            listing = files.list_row(path, lambda _: False)
+            stamps.append([str(path), *listing.stamp])
+        found.stamp = hashlib.sha256(json.dumps(stamps).encode("utf-8", "surrogateescape")).hexdigest()
+        return found
+
+    def read(self, path: Path) -> bytes | None:
+        """None when it is not there. Raises Refused."""
+        return files.read_or_none(path)
+
+    def place(self, row: Row, repo: str) -> Path:
+        """Where a file of the vault belongs here. Raises Refused."""
+        return files.place_of(self.root_of(row), repo[len(row.repo) + 1 :])
+
+    def mode(self, path: Path) -> int | None:
+        return files.mode_of(path)
+
+    def is_program(self, path: Path, known: bool) -> bool:
+        """Whether a file is marked as one; `known` where the system has no such marks."""
+        return known if os.name == "nt" else bool((files.mode_of(path) or 0) & 0o100)
+
+    def write(self, row: Row, path: Path, data: bytes | None, *, private: bool = False, mode: int | None = None, program: bool | None = None) -> None:
+        """Write or (None) remove. `program`: mark it as one, or not. Raises Refused."""
+        if program is not None:
+            mode = (files.mode_of(path) or 0o644) & ~0o111 | (0o111 if program else 0)
+        try:
+            if data is None:
+                files.remove(path, self.root_of(row))
+            else:
+                files.write(path, data, private=private or row.secret, mode=mode)
+        except OSError as error:
+            raise Refused(f"it cannot be written: {error.strerror or error}") from None
+
+    def write_private(self, path: Path, data: bytes) -> None:
+        files.write(path, data, private=True)
