@@ -22,7 +22,7 @@ from tests.support import edits
 from tests.support.machines import Machine, bare_remote, from_schema
 from tests.support.planted import github, reaches
 
-EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "8"))
 KEYS = [github(seed) for seed in (1, 2)]
 quick = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate), print_blob=True
