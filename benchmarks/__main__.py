@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks import plugin, start, sync
+from benchmarks import plugin, secrets, start, sync
 from benchmarks.table import Table
 
 
@@ -27,6 +27,7 @@ def main() -> int:
             start.run(root, table)
         if not args.no_plugin:
             plugin.run(root, table)
+        secrets.run(table)
         for sessions in args.sessions:
             folder = root / str(sessions)
             folder.mkdir()

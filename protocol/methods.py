@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol import common, config, keys, shell, sync, trust
+from protocol import common, config, keys, secrets, shell, sync, trust
 from protocol.model import Method
 
 NULL: Final = type(None)
@@ -71,6 +71,29 @@ METHODS: Final[tuple[Method, ...]] = (
         True,
         True,
         doc="Rotate the key, and read nothing more of a device.",
+    ),
+    Method("sync/secrets", "request", "toServer", secrets.SecretsParams, secrets.SecretsResult, True, True, True, doc="Possible secrets in transcripts."),
+    Method(
+        "sync/allowSecret",
+        "request",
+        "toServer",
+        secrets.AllowSecretParams,
+        secrets.SecretsResult,
+        True,
+        False,
+        True,
+        doc="Publish what was found as it is from the next cycle on, or not any more.",
+    ),
+    Method(
+        "sync/setSecretPolicy",
+        "request",
+        "toServer",
+        secrets.SecretPolicyParams,
+        secrets.SecretsResult,
+        True,
+        False,
+        True,
+        doc="What happens to records with possible secrets.",
     ),
     Method("sync/resolve", "request", "toServer", config.ResolveParams, config.ResolveResult, True, doc="List or settle what was changed here and elsewhere."),
     Method("config/get", "request", "toServer", common.NoParams, config.ConfigResult, False, False, True, doc="Our settings."),

@@ -79,7 +79,7 @@ class SessionChange:
 
 @frozen
 class Attention:
-    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard,
+    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
     conflict (a setting that was changed here and elsewhere), config (a file that does not travel)."""
 
     session_id: str
@@ -115,7 +115,8 @@ class CycleParams:
 
 @frozen
 class CycleResult:
-    """What one cycle did. Counts of what waits are totals after the cycle; `warnings` are one-line texts for people.
+    """What one cycle did. Counts of what waits are totals after the cycle, `secrets` that of sessions held back because of one;
+    `warnings` are one-line texts for people.
 
     `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
     empty while configuration is not synced.
@@ -131,6 +132,7 @@ class CycleResult:
     quarantined: int = 0
     pending: int = 0
     guarded: int = 0
+    secrets: int = 0
     config: dict[str, int] = Factory(dict)
     session_ids: list[str] = Factory(list)
     refreshable: bool = False
@@ -164,6 +166,7 @@ class PreviewResult:
     quarantined: int = 0
     pending: int = 0
     guarded: int = 0
+    secrets: int = 0
     config: dict[str, int] = Factory(dict)
     sessions: list[SessionChange] = Factory(list)
     files: list[FileChange] = Factory(list)
@@ -210,6 +213,7 @@ class StatusResult:
     quarantined: int = 0
     pending: int = 0
     guarded: int = 0
+    secrets: int = 0
     attention: list[Attention] = Factory(list)
     unsynced_tables: list[str] = Factory(list)
     last_sync: int | None = None

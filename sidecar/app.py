@@ -21,6 +21,7 @@ from protocol.sync import (
     VerifyParams,
     VerifyResult,
 )
+from sidecar.app_secrets import SecretUseCases
 from sidecar.app_setup import SetupUseCases
 from sidecar.app_trust import TrustUseCases
 from sidecar.domain.clock import wall_clock_ms
@@ -48,7 +49,7 @@ class _Running:
         self.error: BaseException | None = None
 
 
-class Sidecar(SetupUseCases, TrustUseCases):
+class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
     """All use cases. Methods block, may be called from any thread, and raise SidecarError only."""
 
     def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
@@ -208,6 +209,7 @@ class Sidecar(SetupUseCases, TrustUseCases):
             checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
             checkout_stamp=checkout_stamp,
             exists=lambda path: Path(path).is_dir(),
+            secrets=self._secret_tools(),
         )
 
     @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sidecar import cli_config, cli_keys, cli_trust
+from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
 from sidecar.cli_args import UsageError, parse
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -198,7 +198,7 @@ def _sync(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
     run = {"sync": sidecar.run, "pull": sidecar.pull, "push": sidecar.push}[args.command]
     result = run(CycleParams(allow_deletions=args.allow_deletions), task)
     # Sessions of a project that is not on this machine, and those continued on two machines, wait for nobody's decision.
-    waits = result.held or result.quarantined or result.guarded or result.config.get("conflicts") or result.config.get("failed")
+    waits = result.held or result.quarantined or result.guarded or result.secrets or result.config.get("conflicts") or result.config.get("failed")
     return EXIT_ATTENTION if waits else EXIT_DONE, result
 
 
@@ -233,4 +233,5 @@ _COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, An
     **cli_trust.COMMANDS,
     **cli_keys.COMMANDS,
     **cli_config.COMMANDS,
+    **cli_secrets.COMMANDS,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from sidecar import cli_config, cli_keys, cli_trust
+from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
 
 
 class UsageError(Exception):
@@ -79,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     cli_trust.add_commands(commands, common)
     cli_keys.add_commands(commands, common)
     cli_config.add_commands(commands, common)
+    cli_secrets.add_commands(commands, common)
     demo = commands.add_parser("demo", parents=[common], help="show it all on two made-up machines in a temporary folder")
     demo.add_argument("--keep", action="store_true", help="leave the folder there to look at")
     commands.add_parser("serve", help="the JSON-RPC server that hosts start: `serve --stdio`")

@@ -19,6 +19,7 @@ LABELS = {
     "recover": "reading back what is known",
     "scan": "looking for changes",
     "record": "writing the log",
+    "secrets": "looking for secrets",
     "settle": "waiting for a session to go quiet",
     "push": "pushing",
     "fetch": "fetching",

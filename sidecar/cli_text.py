@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocol.sync import CycleResult, InitResult, LinkResult, PreviewResult, StatusResult, VerifyResult
-from sidecar import cli_config, cli_keys, cli_trust
+from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
 
 
 def _sessions(count: int) -> str:
@@ -48,6 +48,7 @@ def _attention(result: CycleResult | PreviewResult | StatusResult) -> list[str]:
         "diverged": "continued on two machines; all turns are kept, in time order",
         "quarantined": "kept aside, since they could not be read here",
         "pending": "being written right now; they go out when they are quiet",
+        "secrets": "held back here: something in them looks like a secret; see `opencode-sidecar secrets`",
         "guarded": "gone in a suspicious way; nothing was deleted elsewhere: --allow-deletions says it was meant",
     }
     return [f"⚠️ {_sessions(getattr(result, name))} {text}" for name, text in texts.items() if getattr(result, name)]
@@ -87,4 +88,5 @@ TEXTS: dict[str, Callable[[Any], list[str]]] = {
     **cli_trust.TEXTS,
     **cli_keys.TEXTS,
     **cli_config.TEXTS,
+    **cli_secrets.TEXTS,
 }

@@ -66,3 +66,18 @@ def judge(messages: Sequence[str], written: Sequence[int], others: Sequence[int]
     if not finished and is_recent(written[first:], now, ABANDONED_MS):
         return Verdict(first)
     return Verdict()
+
+
+def turn_start(messages: Sequence[str], index: int) -> int:
+    """Index of the first message of the turn that message `index` belongs to; `messages`: their `data` in time order."""
+    while index > 0 and _role(messages[index]) != "user":
+        index -= 1
+    return index
+
+
+def _role(data: str) -> object:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    return found.get("role") if isinstance(found, dict) else None

@@ -30,13 +30,16 @@ METHODS = [
             "showKey",
             "rotateKey",
             "forgetDevice",
+            "secrets",
+            "allowSecret",
+            "setSecretPolicy",
             "resolve",
         )
     ),
     *("config/get", "config/set"),
     *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
 ]
-FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption", "config"]
+FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption", "config", "secrets"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 

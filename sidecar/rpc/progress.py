@@ -12,6 +12,7 @@ from sidecar.domain.task import Progress
 INTERVAL = 0.1
 _TITLES = {
     "scan": "Looking for changes",
+    "secrets": "Looking for secrets",
     "settle": "Waiting for a session to go quiet",
     "record": "Recording changes",
     "connect": "Asking the remote",

@@ -33,8 +33,15 @@ _ANNOUNCED = {
     "sync/rotateKey": "rotate_key",
     "sync/forgetDevice": "forget_device",
 }
-_LOOKS = {"sync/preview": "preview", "sync/verify": "verify", "sync/doctor": "doctor", "sync/repair": "repair"}
 _SETTINGS = {"sync/resolve": "resolve", "config/get": "config_get", "config/set": "config_set"}
+_LOOKS = {
+    "sync/preview": "preview",
+    "sync/verify": "verify",
+    "sync/doctor": "doctor",
+    "sync/repair": "repair",
+    "sync/allowSecret": "allow_secret",
+    "sync/setSecretPolicy": "set_secret_policy",
+}
 _JOINS = "sync/run"
 _SHELL = {"shell/exec": "execute", "shell/start": "start", "shell/write": "write"}
 """Methods of commands that may take as long as the command does."""
@@ -64,6 +71,7 @@ class Registry:
         for name, use_case in _LOOKS.items():
             self.register(name, self._use_case(use_case), exclusive=True)
         self.register("sync/status", self._use_case("status"), quick=True)
+        self.register("sync/secrets", self._use_case("secrets"))
         self.register("sync/showKey", self._use_case("show_key"), quick=True)
         self.register("sync/history", self._use_case("history"), quick=True)
         for name, use_case in _SETTINGS.items():

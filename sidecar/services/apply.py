@@ -37,6 +37,7 @@ from sidecar.services.publish import note_divergence
 from sidecar.services.receive import MAX_SEGMENT_BYTES
 from sidecar.services.rows import load_value, row_hashes
 from sidecar.services.scan import ShadowRows
+from sidecar.services.secrets import Originals
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Applier:
         self.titles: dict[str, str] = {}
         self.warnings: list[str] = []
         self._schema = workspace.db.schema()
+        self._originals = Originals(workspace)
         self._env = self._environment()
         self._writer: RowWriter | None = None
         self._reader: tuple[tuple[str, int], SegmentReader] | None = None
@@ -150,6 +152,7 @@ class Applier:
     # --- one session's records in one segment ---------------------------------------------------------------------
     def _group(self, group: Group) -> None:
         shadow, session = self.ws.shadow, group.session_id
+        self._originals.forget()
         tombstones = [record for record in group.records if record.is_tombstone]
         if tombstones:
             with shadow.writing():
@@ -210,7 +213,9 @@ class Applier:
             for table, found in self._schema.columns.items()
         }
         ws = self.ws
-        return Environment(columns, ws.tools.hash_row, ws.localise_session, ws.tools.problem_with, ws.tools.role_of, self._load, ws.clock.wall())
+        return Environment(
+            columns, ws.tools.hash_row, ws.localise_session, ws.tools.problem_with, ws.tools.role_of, self._load, ws.clock.wall(), self._originals.row
+        )
 
     def _load(self, value: Any) -> Any:
         """Fetch a large value that a record of the open segment only refers to."""
@@ -259,6 +264,7 @@ class Applier:
         if best is None:
             return None
         version, sequence, columns = best
+        columns = self._originals.row(session, *at, columns)
         schema = self._schema.columns[at[0]]
         local = {"id": at[1], "session_id": session, **{name: value for name, value in columns.items() if name in schema}}
         return local, ShadowRow(version, sequence, self.ws.tools.hash_row(local), local.get("time_updated"))

@@ -11,6 +11,7 @@ from protocol.sync import Applied, CycleResult, Published
 from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, UNPLACED
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
+from sidecar.services.findings import warnings as secret_warnings
 from sidecar.services.history import note_cycle
 from sidecar.services.publish import Outcome, Publisher, push_own
 from sidecar.services.receive import REMOTE_REFS, fetch_others
@@ -62,7 +63,14 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
 
 def _unsettled(ws: Workspace) -> bool:
     """Whether something waits for a scan that may now find more than the last one did."""
-    return bool(ws.shadow.local_waiting() or ws.shadow.waiting([BUSY]) or ws.shadow.recounts())
+    return bool(ws.shadow.local_waiting() or _contended(ws, BUSY) or ws.shadow.recounts())
+
+
+def _contended(ws: Workspace, *states: int) -> bool:
+    """Whether records in these states wait for something that another cycle may bring. What is held for a secret waits for a decision."""
+    waiting = ws.shadow.waiting(states)
+    held = ws.shadow.held_sessions() if waiting else set()
+    return any(entry.session not in held for entry in waiting)
 
 
 def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool) -> None:
@@ -87,7 +95,7 @@ def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *,
 def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None:
     applier.run()
     totals.warnings += applier.warnings
-    if ws.shadow.waiting([BUSY]) or ws.shadow.recounts():
+    if _contended(ws, BUSY) or ws.shadow.recounts():
         # Something changed under our hands: record it, then merge against it.
         totals.scans.append(Publisher(ws, task).scan())
         applier.run()
@@ -113,12 +121,12 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
         ws.shadow.put("last_error", None)
     return CycleResult(
         cycle_id=cycle,
-        up_to_date=not (totals.pushed or published.rows or published.tombstones or (applier and applier.counts.total) or ws.shadow.waiting([NEW, BUSY])),
+        up_to_date=not (totals.pushed or published.rows or published.tombstones or (applier and applier.counts.total) or _contended(ws, NEW, BUSY)),
         published=published,
         applied=applied,
         session_ids=sorted(applier.sessions) if applier else [],
         refreshable=bool(applier and applier.sessions) and ws.db.schema().renames_move_no_time,
-        warnings=totals.warnings,
+        warnings=totals.warnings + secret_warnings([finding for scan in totals.scans for finding in scan.found]),
         **counts,
     )
 
@@ -133,4 +141,5 @@ def waiting_counts(ws: Workspace) -> dict[str, Any]:
         "diverged": len(ws.shadow.get("diverged", [])),
         "pending": len(ws.shadow.local_waiting()),
         "guarded": ws.shadow.get("guarded", 0) or 0,
+        "secrets": len(ws.shadow.held_sessions()),
     }

@@ -30,6 +30,8 @@ class Environment:
     load: Callable[[Any], Any]
     """Resolves a reference to a large value; other values pass through."""
     now: int
+    original: Callable[[str, str, str, Row], Row] = lambda _session, _table, _key, columns: columns
+    """(session, table, key, columns) -> columns with what was taken out of them before they left this machine put back."""
 
 
 @dataclass(slots=True)
@@ -120,6 +122,7 @@ def _plan_session(record: Record, sequence: int, known: ShadowRows, env: Environ
     if row is None and "project_id" not in columns:
         plan.wait(PARENT_MISSING, "the beginning of its session has not been applied")
         return False
+    columns = env.original(record.key, SESSION, record.key, columns)
     winners = {name: value for name, value in columns.items() if name not in cells or _wins(record.version, cells[name])}
     local = env.localise(winners if row else columns, row is None)
     if local is None and row is None:
@@ -175,6 +178,7 @@ def _plan_row(record: Record, group: Group, known: ShadowRows, tombs: Tombstones
     columns = record.columns or {}
     if type(columns.get("data")) is not str:
         columns = {name: env.load(value) for name, value in columns.items()}
+    columns = env.original(record.session_id, record.table, record.key, columns)
     if record.table == TODO:
         _plan_todo(record, group, columns, row, schema, known, plan, env)
         return

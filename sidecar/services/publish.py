@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
+from sidecar.domain.secrets import Finding
 from sidecar.domain.state import APPLIED, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
+from sidecar.services.secrets import Guard
 from sidecar.services.workspace import FORMAT, Workspace
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Outcome:
     pending: int = 0
     guarded: int = 0
     settles_in: int = 0
+    found: list[Finding] = field(default_factory=list)
+    held: int = 0
     changes: list[SessionScan] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
 
@@ -53,6 +57,7 @@ class Publisher:
         self.ws, self.task, self.allow_deletions, self.dry = workspace, task, allow_deletions, dry
         self.outcome = Outcome()
         self._scanner = Scanner(workspace.identity.device_id, workspace.clock, workspace.tools.hash_row, workspace.portable_session)
+        self._guard = Guard(workspace, task, dry=dry)
         self._open: _Open | None = None
 
     def scan(self, *, full: bool = False) -> Outcome:
@@ -80,6 +85,7 @@ class Publisher:
         self._flush()
         if not self.dry:
             with shadow.writing():
+                self._guard.forget(set(fingerprints))
                 shadow.put("clock", ws.clock.last)
                 shadow.put("others", list(schema.others))
                 for session in self.outcome.sessions & {s for s in self.outcome.sessions if len(shadow.writers(s)) > 1}:
@@ -99,6 +105,8 @@ class Publisher:
         shadow = self.ws.shadow
         derived = len(shadow.writers(session)) > 1
         scan = self._scanner.session(rows, shadow.rows(session), shadow.seen(session), derived_counters=derived)
+        self.outcome.found += self._guard.examine(scan, rows)
+        self.outcome.held += scan.held
         if scan.withheld:
             self.outcome.pending += 1
             self.outcome.settles_in = max(self.outcome.settles_in, scan.verdict.settles_in)

@@ -17,6 +17,7 @@ from sidecar.domain.task import Task
 from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_fetched, index_log, is_log_branch
 from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
+from sidecar.services.secrets import Originals
 from sidecar.services.workspace import Workspace
 
 _UNKNOWN = b"\0"
@@ -175,8 +176,10 @@ class _Fold:
     _changed: ShadowRows = field(default_factory=dict)
     _hashes: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _session_row: Row | None = None
+    _originals: Originals = field(init=False)
 
     def __post_init__(self, local: SessionRows | None) -> None:
+        self._originals = Originals(self.ws)
         if local is not None:
             self._hashes, self._session_row = row_hashes(self.ws, local), local.session
 
@@ -204,6 +207,7 @@ class _Fold:
         at = (record.table, record.key)
         here, before = self._hashes.get(at, no_todos(self.ws) if record.table == TODO else None), self.known.get(at)
         columns = {name: load_value(self.ws, value, device) for name, value in (record.columns or {}).items()}
+        columns = self._originals.row(record.session_id, record.table, record.key, columns)
         if record.table == TODO:
             updated = max((item.get("time_updated") or 0 for item in columns.get("items", ())), default=None)
             content: Row = {"items": columns.get("items", []), "time_updated": updated}
@@ -218,6 +222,7 @@ class _Fold:
         before = self.known.get((SESSION, record.key))
         cells = dict(before.cells or {}) if before else {}
         columns = {name: load_value(self.ws, value, device) for name, value in (record.columns or {}).items()}
+        columns = self._originals.row(record.session_id, record.table, record.key, columns)
         said = self.ws.localise_session(columns, False)
         if said is None:
             said = {name: value for name, value in columns.items() if name not in ("project_id", "directory")}

@@ -83,6 +83,7 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
     attention += [Attention(session, reason, detail, title) for session, reason, detail, title in shadow.local_waiting()[:MAX_ATTENTION]]
     attention += [Attention(session, "diverged", "continued on two machines", shadow.title(session)) for session in shadow.get("diverged", [])]
     attention += [Attention("", "quarantined", f"{device} segment {sequence}: {why}") for device, sequence, why in shadow.problems()]
+    attention += [Attention(session, "secret", "held: see `opencode-sidecar secrets`") for session in sorted(shadow.held_sessions())[:MAX_ATTENTION]]
     if shadow.get("guarded"):
         text = f"{shadow.get('guarded')} sessions lost rows here; run `opencode-sidecar sync --allow-deletions` if that was meant"
         attention.append(Attention("", "guard", text))
@@ -135,6 +136,7 @@ def _preview_result(ws: Workspace, outcome: Any, applier: Applier, warnings: lis
         changes.append(SessionChange(session, title, "both" if incoming and session in out else incoming or "out", rows))
     changes += [SessionChange(session, ws.shadow.title(session), "deleteOut") for session in outcome.vanished]
     counts = waiting_counts(ws) | {"guarded": outcome.guarded, "pending": outcome.pending}
+    counts["secrets"] = max(counts["secrets"], outcome.held)
     c = applier.counts
     return PreviewResult(
         cycle_id=uuid.uuid4().hex[:12],

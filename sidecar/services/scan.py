@@ -54,6 +54,8 @@ class SessionScan:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     adopted: list[tuple[str, str, ShadowRow]] = field(default_factory=list)
     """Rows that differ only in what never leaves this machine: the shadow is to know them as they are."""
+    held: bool = False
+    """Something is left out because of a secret in it."""
 
     @property
     def withheld(self) -> bool:
@@ -94,7 +96,7 @@ class Scanner:
             changed.append(Change(Record(table, key, session_id, version, None, dict(seen)), None))
         if changed:
             scan.verdict = self._judge(changed, rows)
-        scan.changes = changed if scan.verdict.from_index is None else _before(changed, rows, scan.verdict.from_index)
+        scan.changes = changed if scan.verdict.from_index is None else before(changed, rows, scan.verdict.from_index)
         return scan
 
     def _judge(self, changed: list[Change], rows: SessionRows) -> Verdict:
@@ -178,7 +180,7 @@ def _tables(rows: SessionRows) -> tuple[tuple[str, dict[str, Row]], ...]:
     return ((MESSAGE, rows.messages), (PART, rows.parts), (SESSION_MESSAGE, rows.session_messages))
 
 
-def _before(changes: list[Change], rows: SessionRows, index: int) -> list[Change]:
+def before(changes: list[Change], rows: SessionRows, index: int) -> list[Change]:
     """What may be published while the messages from `index` on must wait: nothing of them, nor what they changed around them."""
     if index == 0:
         return []

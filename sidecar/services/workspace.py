@@ -12,6 +12,7 @@ from sidecar.domain.clock import HybridClock
 from sidecar.domain.identity import GLOBAL, LocalProject, ProjectIdentity, resolve
 from sidecar.domain.paths import session_path, to_local, to_portable
 from sidecar.domain.records import LOCAL_SESSION_COLUMNS
+from sidecar.domain.secrets import Decisions, Span
 from sidecar.domain.state import ProjectRow, Row
 from sidecar.domain.task import Task
 
@@ -54,6 +55,16 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretTools:
+    """`look`: whether `find` may find anything, cheaply. `load`: the decisions, made and kept if wanted; `save` them."""
+
+    look: Callable[[str, Callable[[], None]], bool]
+    find: Callable[[str], list[Span]]
+    load: Callable[[bool], Decisions]
+    save: Callable[[Decisions], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """Functions of the adapters that the services use."""
 
@@ -72,6 +83,7 @@ class Tools:
     checkout: Callable[[str], Checkout | None]
     checkout_stamp: Callable[[str], str]
     exists: Callable[[str], bool]
+    secrets: SecretTools
 
 
 @dataclass

@@ -185,6 +185,7 @@ export interface PreviewResult {
   quarantined: number;
   pending: number;
   guarded: number;
+  secrets: number;
   config: Record<string, number>;
   sessions: Array<SessionChange>;
   files: Array<FileChange>;
@@ -208,7 +209,8 @@ export interface CycleParams {
 }
 
 /**
- * What one cycle did. Counts of what waits are totals after the cycle; `warnings` are one-line texts for people.
+ * What one cycle did. Counts of what waits are totals after the cycle, `secrets` that of sessions held back because of one;
+ * `warnings` are one-line texts for people.
  *
  * `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
  * empty while configuration is not synced.
@@ -224,6 +226,7 @@ export interface CycleResult {
   quarantined: number;
   pending: number;
   guarded: number;
+  secrets: number;
   config: Record<string, number>;
   sessionIds: Array<string>;
   refreshable: boolean;
@@ -235,7 +238,7 @@ export interface StatusParams {
 }
 
 /**
- * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard,
+ * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
  * conflict (a setting that was changed here and elsewhere), config (a file that does not travel).
  */
 export interface Attention {
@@ -270,6 +273,7 @@ export interface StatusResult {
   quarantined: number;
   pending: number;
   guarded: number;
+  secrets: number;
   attention: Array<Attention>;
   unsyncedTables: Array<string>;
   lastSync: number | null;
@@ -437,6 +441,63 @@ export interface RotateKeyResult {
  */
 export interface ForgetDeviceParams {
   device: string;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * `everything`: look through the whole database now, also at what was published before there was a scan; changes nothing.
+ */
+export interface SecretsParams {
+  everything?: boolean;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * `path`: the column, and within JSON the way to the text. `fingerprint`: of the value, with a key of this device.
+ *
+ * `state`: published, held, redacted; or seen, when it was found by looking through everything. `title`: of the session,
+ * empty when the finding is in it. `found_at`: Unix milliseconds.
+ */
+export interface SecretFinding {
+  sessionId: string;
+  table: string;
+  key: string;
+  path: string;
+  rule: string;
+  fingerprint: string;
+  state: string;
+  title: string;
+  foundAt: number | null;
+}
+
+/**
+ * `policy`: warn, hold or redact; `is_default`: nobody chose it, it follows from the vault's encryption.
+ */
+export interface SecretsResult {
+  policy: string;
+  isDefault: boolean;
+  findings: Array<SecretFinding>;
+  allowedFingerprints: Array<string>;
+  allowedRules: Array<string>;
+  allowedSessions: Array<string>;
+}
+
+/**
+ * Exactly one of `fingerprint`, `rule`, `session`. What is allowed is published as it is. `remove`: not any more.
+ */
+export interface AllowSecretParams {
+  fingerprint?: string | null;
+  rule?: string | null;
+  session?: string | null;
+  remove?: boolean;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * `policy`: warn, hold, redact; null for what the vault's encryption suggests.
+ */
+export interface SecretPolicyParams {
+  policy?: string | null;
   workDoneToken?: string | number | null;
 }
 
@@ -678,6 +739,9 @@ export interface Requests {
   "sync/showKey": { params: ShowKeyParams; result: ShowKeyResult };
   "sync/rotateKey": { params: RotateKeyParams; result: RotateKeyResult };
   "sync/forgetDevice": { params: ForgetDeviceParams; result: RotateKeyResult };
+  "sync/secrets": { params: SecretsParams; result: SecretsResult };
+  "sync/allowSecret": { params: AllowSecretParams; result: SecretsResult };
+  "sync/setSecretPolicy": { params: SecretPolicyParams; result: SecretsResult };
   "sync/resolve": { params: ResolveParams; result: ResolveResult };
   "config/get": { params: NoParams; result: ConfigResult };
   "config/set": { params: ConfigSetParams; result: ConfigResult };
@@ -734,6 +798,12 @@ export interface Api<Options> {
     rotateKey(params?: RotateKeyParams, options?: Options): Promise<RotateKeyResult>;
     /** Rotate the key, and read nothing more of a device. */
     forgetDevice(params: ForgetDeviceParams, options?: Options): Promise<RotateKeyResult>;
+    /** Possible secrets in transcripts. */
+    secrets(params?: SecretsParams, options?: Options): Promise<SecretsResult>;
+    /** Publish what was found as it is from the next cycle on, or not any more. */
+    allowSecret(params?: AllowSecretParams, options?: Options): Promise<SecretsResult>;
+    /** What happens to records with possible secrets. */
+    setSecretPolicy(params?: SecretPolicyParams, options?: Options): Promise<SecretsResult>;
     /** List or settle what was changed here and elsewhere. */
     resolve(params?: ResolveParams, options?: Options): Promise<ResolveResult>;
   };
@@ -764,12 +834,12 @@ export interface Api<Options> {
 }
 
 export const API_METHODS = {
-  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "resolve"],
+  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve"],
   config: ["get", "set"],
   shell: ["exec", "start", "write", "closeStdin", "kill", "ack", "which", "env"],
 } as const;
 
-export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "config/get", "shell/which", "shell/env"]);
+export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "sync/secrets", "sync/allowSecret", "sync/setSecretPolicy", "config/get", "shell/which", "shell/env"]);
 
 /** These take no `workDoneToken`. */
 export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "sync/resolve", "config/get", "config/set", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);

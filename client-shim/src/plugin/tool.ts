@@ -171,7 +171,7 @@ function describePast(cycle: HistoryCycle): string {
 
 function describeCycle(result: CycleResult): string {
   if (result.upToDate) return "✅ Up to date.";
-  const waiting = result.held + result.unplaced + result.quarantined + result.guarded;
+  const waiting = result.held + result.unplaced + result.quarantined + result.guarded + result.secrets;
   return `✅ ${result.applied.sessions} sessions in, ${result.published.sessions} out${waiting > 0 ? `; ${waiting} wait, see /sync-status` : ""}.`;
 }
 

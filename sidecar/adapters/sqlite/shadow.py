@@ -15,6 +15,8 @@ from typing import Any
 
 from sidecar.adapters.files.private import private_folder
 from sidecar.adapters.sqlite.connect import errors_of_ours
+from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
+from sidecar.adapters.sqlite.findings import Findings
 from sidecar.domain.records import Mention, Version, VersionVector, join
 from sidecar.domain.state import APPLIED, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
 
@@ -36,7 +38,7 @@ CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
-class Shadow:
+class Shadow(Findings):
     """One connection; the caller holds the data directory's lock while writing."""
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +49,7 @@ class Shadow:
             path.chmod(0o600)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
-            self.db.executescript(_SCHEMA)
+            self.db.executescript(_SCHEMA + FINDINGS_SCHEMA)
 
     def close(self) -> None:
         self.db.close()
@@ -102,6 +104,7 @@ class Shadow:
         self.db.execute("DELETE FROM row WHERE session=?", (session,))
         self.db.execute("DELETE FROM scanned WHERE session=?", (session,))
         self.db.execute("DELETE FROM waiting WHERE session=?", (session,))
+        self.drop_findings(session)
 
     def count_rows(self) -> int:
         return int(self.db.execute("SELECT count(*) FROM row").fetchone()[0])
