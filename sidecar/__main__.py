@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 EXIT_UNUSABLE = 78
 """Tells a host not to restart us."""
+EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
     """The `opencode-sidecar` command."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # until the modules that know better are loaded; nothing has begun
+        signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
     if sys.version_info < (3, 11):  # noqa: UP036 - a host may start us with whatever Python it finds
         sys.stderr.write("opencode-sidecar needs Python 3.11 or newer\n")
         return EXIT_UNUSABLE
