@@ -33,13 +33,13 @@ def run(root: Path, sessions: int, table: Table) -> None:
     remote, old_remote = bare_remote(root / "vault.git"), bare_remote(root / "old.git")
     old = Baseline(copies["a"], root / "old-a", old_remote)
     server = Server(a)
-    server.call("sync/init", remote=str(remote), encryption="none")
+    key = server.call("sync/init", remote=str(remote))[0]["recoveryKey"]  # encrypted, as by default; the replaced tool encrypts nothing
     _first_publish(table, server, old, remote, old_remote)
     _limits(table, a.db, root)
     _noop(table, server, old)
     _change(table, server, old, a.db, copies["a"])
     server.close()
-    _first_apply(table, b, remote, Baseline(copies["b"], root / "old-b", old_remote))
+    _first_apply(table, b, remote, key, Baseline(copies["b"], root / "old-b", old_remote))
 
 
 def _first_publish(table: Table, server: Server, old: Baseline, remote: Path, old_remote: Path) -> None:
@@ -99,9 +99,9 @@ def _change(table: Table, server: Server, old: Baseline, database: Path, copy: P
     table.row("one turn of 20 rows", milliseconds(median), seconds(cost.seconds), cost.seconds / median, 50)
 
 
-def _first_apply(table: Table, machine: Machine, remote: Path, old: Baseline) -> None:
+def _first_apply(table: Table, machine: Machine, remote: Path, key: str, old: Baseline) -> None:
     server = Server(machine)
-    server.call("sync/link", remote=str(remote))
+    server.call("sync/link", remote=str(remote), key=key)
     with _competitor(machine.db) as waits:
         result, took = server.call("sync/run")
     peak = server.peak()

@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from protocol.sync import CycleParams, VerifyParams
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.task import Task
 from sidecar.domain.turns import ABANDONED_MS
 from tests.support import edits
 from tests.support.machines import Machine, bare_remote, from_fixture
@@ -63,8 +66,8 @@ class World:
     def settle(self, rounds: int = 2) -> None:
         for _ in range(rounds):
             for one in (self.a, self.b):
-                done = one.cli("sync", "--allow-deletions", expect=(0, 3))
-                require(done["pending"] == 0, f"{one.root.name}: something stays unpublished")
+                done = one.sidecar.run(CycleParams(allow_deletions=True), Task())
+                require(done.pending == 0, f"{one.root.name}: something stays unpublished")
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,7 @@ class Bench:
         require(self.operation.name == "restore" or _same(contents[0], self.after), "the result is not that of an undisturbed run")
         for one in (self.world.a, self.world.b):
             one.check_integrity()
-            require(bool(one.cli("verify")["ok"]), f"{one.root.name} does not verify")
+            require(one.sidecar.verify(VerifyParams(), Task()).ok, f"{one.root.name} does not verify")
         return hit
 
 
@@ -267,7 +270,7 @@ def main() -> int:
             for call, number in points:
                 try:
                     met += bench.kill(call, number)
-                except (Broken, AssertionError, json.JSONDecodeError, subprocess.TimeoutExpired) as error:
+                except (Broken, SidecarError, AssertionError, json.JSONDecodeError, subprocess.TimeoutExpired) as error:
                     failures.append(f"{operation.name} {call} {number}: {str(error)[:600]}")
                     print(f"BROKEN {failures[-1]}", flush=True)
             total, hits = total + len(points), hits + met

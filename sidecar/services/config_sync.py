@@ -68,7 +68,8 @@ class ConfigSync:
         for attempt in range(ATTEMPTS):
             vault = ConfigVault(self.ws, heads)
             local = self._scan()
-            if local.stamp == self.state.get("stamp") and not allow_deletions and heads.get(vault.branch) == self.state.get("commit"):
+            now = [local.stamp, heads.get(vault.branch), self._key()]
+            if not allow_deletions and now == [self.state.get(name) for name in ("stamp", "commit", "key")]:
                 return ConfigOutcome(self._counts())
             remote = self._fetch(vault, heads)
             local = self._with_extras(remote, local)
@@ -126,6 +127,8 @@ class ConfigSync:
     def _fetch(self, vault: ConfigVault, heads: Mapping[str, str]) -> RemoteConfig:
         remote = vault.fetch(self.task, heads)
         known = int(self.state.get("generation", 0))
+        if remote.absent:
+            remote.generation = known
         if vault.sealed and remote.commit is not None and (remote.generation < known or (remote.reseal and self.state.get("key") == self._key())):
             remote.problems.append((vault.branch, "it went back to an older state than this device has seen; what is here was pushed again"))
             remote.generation = max(known, remote.generation)

@@ -1,5 +1,5 @@
-import type { CycleResult, DoctorResult, HistoryResult, InitResult, PreviewResult, RestoreResult, StatusResult } from "../generated/protocol.js";
-import type { Answer, Conflict, PanelError, PanelEvent, PanelHost, PanelMethod, PanelParams } from "./port.js";
+import type { ConfigConflict, CycleResult, DoctorResult, HistoryResult, InitResult, PreviewResult, RestoreResult, StatusResult } from "../generated/protocol.js";
+import type { Answer, PanelError, PanelEvent, PanelHost, PanelMethod, PanelParams } from "./port.js";
 import { count, moved, PHASES } from "./text.js";
 
 export interface Notice {
@@ -44,7 +44,7 @@ export class Model {
   history: HistoryResult | undefined;
   preview: PreviewResult | undefined;
   doctor: DoctorResult | undefined;
-  conflicts: Conflict[] = [];
+  conflicts: ConfigConflict[] = [];
   operation: Operation | undefined;
   notice: Notice | undefined;
   /** A sync that somebody else asked for: the app's timer, another window, the command line. */

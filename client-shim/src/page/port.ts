@@ -19,16 +19,7 @@ export type PanelMethod = (typeof PANEL_METHODS)[number];
 export const PANEL_EVENTS = ["$/progress", "sync/didChangeStatus", "sync/didApply", "sidecar/gone"] as const;
 export type PanelEvent = (typeof PANEL_EVENTS)[number];
 
-/** A setting that was changed here and elsewhere in different ways; the values are JSON, null where it was removed. */
-export interface Conflict {
-  id: string;
-  path: string;
-  mine: string | null;
-  theirs: string | null;
-}
-
-export interface PanelParams extends Pick<Requests, Exclude<PanelMethod, "sync/resolve" | "window/workDoneProgress/cancel">> {
-  "sync/resolve": { params: { path?: string; choice?: "mine" | "theirs" }; result: { conflicts: Conflict[]; settled: string[] } };
+export interface PanelParams extends Pick<Requests, Exclude<PanelMethod, "window/workDoneProgress/cancel">> {
   "window/workDoneProgress/cancel": { params: { token: string | number }; result: null };
 }
 

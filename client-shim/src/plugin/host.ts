@@ -1,7 +1,7 @@
 import { SidecarError } from "../errors.js";
 import type { CycleResult } from "../generated/protocol.js";
 import { SidecarNotFoundError } from "../locate.js";
-import { Notifier } from "../notify/index.js";
+import type { Notifier } from "../notify/index.js";
 import type { PanelServer } from "../page-server.js";
 import { type Method, Sidecar, type SidecarOptions } from "../sidecar.js";
 import { updating } from "./line.js";
@@ -41,7 +41,8 @@ export class SyncHost {
   readonly #options: PluginOptions;
   readonly #windows = new Map<symbol, PluginInput>();
   readonly #shown = new Map<string, number>();
-  readonly #notifier: Notifier | undefined;
+  readonly #notifies: boolean;
+  #notifier: Promise<Notifier> | undefined;
   #page: Promise<PanelServer> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
@@ -49,7 +50,7 @@ export class SyncHost {
 
   constructor(options: PluginOptions) {
     this.#options = options;
-    if (options.quiet !== true && (options.notifications ?? isDesktop())) this.#notifier = new Notifier();
+    this.#notifies = options.quiet !== true && (options.notifications ?? isDesktop());
     this.sidecar = new Sidecar({ clientInfo: { name: "opencode" }, ...(options.command && { command: options.command }), ...(options.roots && { roots: options.roots }) });
     this.sidecar.on("window/showMessage", ({ type, message }) => this.#toast(type, message));
     this.sidecar.on("window/logMessage", ({ type, message }) => this.#log(type === 1 ? "error" : type === 2 ? "warn" : "info", message));
@@ -141,8 +142,14 @@ export class SyncHost {
     if (type <= 2 && now - (this.#shown.get(message) ?? -Infinity) < REPEAT_MS) return;
     this.#shown.set(message, now);
     const variant = type === 1 ? "error" : type === 2 ? "warning" : message.startsWith("✅") ? "success" : "info";
-    if (type <= 2) this.#notifier?.show(message); // of the rest, a person at another window wants to know only what came in
+    if (type <= 2) this.#notify(message); // of the rest, a person at another window wants to know only what came in
     for (const client of this.#clients()) void safely(() => client.tui.showToast({ body: { message, variant, duration: TOAST_MS } }));
+  }
+
+  #notify(message: string): void {
+    if (!this.#notifies) return;
+    this.#notifier ??= import("../notify/index.js").then((loaded) => new loaded.Notifier());
+    void this.#notifier.then((notifier) => notifier.show(message), () => undefined);
   }
 
   #log(level: "info" | "warn" | "error", message: string): void {
@@ -152,7 +159,7 @@ export class SyncHost {
 
   #applied(sessionIds: readonly string[], refreshable: boolean): void {
     const { length } = sessionIds;
-    if (length > 0) this.#notifier?.show(`📥 ${length} ${length === 1 ? "session" : "sessions"} changed here by a sync.`);
+    if (length > 0) this.#notify(`📥 ${length} ${length === 1 ? "session" : "sessions"} changed here by a sync.`);
     if (refreshable) void this.#refresh(sessionIds);
   }
 

@@ -177,6 +177,33 @@ def test_a_vault_that_lost_its_configuration_deletes_nothing_here(machine: Make,
     assert (folder / "AGENTS.md").read_text() == "rules\n", "a remote without the branch emptied this machine"
     assert (folder / "opencode.json").exists()
     assert git(remote, "rev-parse", "config"), "it was not put there again"
+    (folder / "AGENTS.md").write_text("more rules\n")
+    assert sync(a) == []
+
+
+def test_after_a_rotation_the_old_key_opens_and_writes_nothing_more(machine: Make, remote: Path) -> None:
+    a, b = machine("a"), machine("b")
+    folder, other = home(a), home(b)
+    key = a.cli("init", str(remote))["recoveryKey"]
+    b.cli("link", str(remote), "--key", key)
+    (folder / "opencode.json").write_text('{"theme": "one"}')
+    sync(a)
+    sync(b)
+    old = git(remote, "rev-parse", "config")
+    new = a.cli("rotate-key")["recoveryKey"]
+    sync(a)
+    assert git(remote, "rev-parse", "config") != old, "what whoever has the old key can read is still the newest"
+    (other / "opencode.json").write_text('{"theme": "two"}')
+    result = b.sidecar.run(CycleParams(), Task())
+    assert result.config == {"failed": 1}
+    assert any("link" in warning for warning in result.warnings), "no remedy"
+    b.cli("link", str(remote), "--key", new)
+    sync(b)
+    sync(a)
+    assert json.loads((folder / "opencode.json").read_text()) == {"theme": "two"}
+    git(remote, "update-ref", "refs/heads/config", old)
+    assert any("older state" in warning for warning in sync(a))
+    assert json.loads((folder / "opencode.json").read_text()) == {"theme": "two"}
 
 
 def test_so_many_deletions_in_the_vault_are_asked_about(machine: Make, remote: Path) -> None:

@@ -9,15 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from protocol.methods import served
 from tests.support.browser import CHROMIUM, MISSING, Browser, Window
 from tests.support.host import Host, install_host
 from tests.support.machines import Machine
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason=MISSING),
-    pytest.mark.skipif("sync/resolve" not in served(), reason="this version syncs no configuration"),
-]
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason=MISSING), pytest.mark.skipif(os.name != "posix", reason="uses signals")]
 
 
 def test_a_person_chooses_between_two_values(machine: Callable[..., Machine], remote: Path, tmp_path: Path) -> None:

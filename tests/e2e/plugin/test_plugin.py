@@ -77,6 +77,15 @@ def gone(pid: int) -> bool:
         return True
 
 
+def notify_send(root: Path) -> Path:
+    """A folder with a program that writes down what a desktop would show."""
+    program = root / "bin/notify-send"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nfor word; do :; done\nprintf "%s\\n" "$word" >> "{root}/notified"\n')
+    program.chmod(0o755)
+    return program.parent
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     root = tmp_path_factory.mktemp("plugin")
@@ -84,10 +93,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with Fleet(root, {"a": "1.18.33", "b": "1.18.33"}) as fleet:
         for machine in fleet.machines:
             machine.stop()
-            machine.configure(plugin=[[(package / "dist/plugin/index.js").as_uri(), {"intervalSeconds": 5}]])
+            machine.configure(plugin=[[(package / "dist/plugin/index.js").as_uri(), {"intervalSeconds": 5, "notifications": True}]])
             machine.extra_environ = {
                 "OPENCODE_SIDECAR_COMMAND": json.dumps([sys.executable, "-m", "sidecar"]),
                 "PYTHONPATH": str(REPOSITORY),
+                "PATH": os.pathsep.join([str(notify_send(machine.root)), os.environ["PATH"]]),
             }
             machine.start()
         yield fleet
@@ -110,6 +120,7 @@ def test_a_conversation_appears_on_the_other_machine_and_goes_on_there(a: Machin
     assert "Made on a" in b.text(session)
     toast = eventually("a toast on b", lambda: [t for t in events.of("tui.toast.show") if "1 session in" in t["message"]])
     assert toast[0]["variant"] == "success"
+    eventually("a notification on b", lambda: (b.root / "notified").exists() and "📥 1 session changed here" in (b.root / "notified").read_text())
     eventually("an event that makes windows look again", lambda: [e for e in events.of("session.updated") if e["info"]["id"] == session])
     b.ask(session, "Continued on b")
     eventually("the answer back on a", lambda: "Continued on b" in a.text(session))

@@ -1,8 +1,7 @@
-import type { Attention, StatusResult } from "../../generated/protocol.js";
+import type { Attention, ConfigConflict, StatusResult } from "../../generated/protocol.js";
 import { foreign, h } from "../dom.js";
 import type { Model } from "../model.js";
 import { exactly, REASON_ORDER, REASONS, URGENT } from "../text.js";
-import type { Conflict } from "../port.js";
 import type { Confirm } from "./history.js";
 
 const SHOWN = 20;
@@ -48,7 +47,7 @@ function item(entry: Attention): Node {
 }
 
 /** Both values, and a choice. */
-function conflictItem(model: Model, conflict: Conflict, busy: boolean): Node {
+function conflictItem(model: Model, conflict: ConfigConflict, busy: boolean): Node {
   const value = (name: string, text: string | null): Node[] => [h("dt", {}, name), h("dd", {}, text === null ? "removed" : text === "" ? "not shown" : foreign(text))];
   const choose = (choice: "mine" | "theirs", label: string): Node =>
     h("button", { type: "button", key: `${choice}-${conflict.id}`, disabled: busy, "aria-label": `${label}: ${conflict.id}`, onclick: () => void model.resolve(conflict.id, choice) }, label);
