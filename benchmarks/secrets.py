@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 import sysconfig
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
-from benchmarks.table import Table
+from benchmarks import data
+from benchmarks.table import Table, seconds
+from protocol.sync import CycleParams, InitParams
 from sidecar.adapters.secrets import find, look, may_have
 from sidecar.domain.secrets import Decisions
+from sidecar.domain.task import Task
 from sidecar.services.secrets import Finder
 from sidecar.services.workspace import SecretTools
-from tests.support.machines import FIXTURES, unpack_fixture
+from tests.support.machines import FIXTURES, Machine, bare_remote, unpack_fixture
 from tests.support.planted import lines, samples
 
 NOT_SOUGHT = {"chosen": "words that a person chose", "unnamed": "random text that nothing says is a secret"}
@@ -37,6 +43,7 @@ LEFT_OUT = {
 """Plugins of detect-secrets that are not used."""
 CODE_BYTES = 12 << 20
 REPEATS = 7
+FIRST_SESSIONS, FIRST_REPEATS = 150, 3
 
 
 def transcripts() -> list[str]:
@@ -117,13 +124,34 @@ def run(table: Table) -> None:
     finder = Finder(SecretTools(look, find, lambda _: Decisions(b""), lambda _: None), lambda: None)
     for title, texts in (("transcripts", transcripts()), ("code as tool output", [json.dumps({"output": text}, ensure_ascii=False) for text in code()])):
         rows = [(number, {"data": text}) for number, text in enumerate(texts)]
-        data = [text.encode("utf-8", "surrogateescape") for text in texts]
-        size = sum(map(len, data)) / 1e6
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        size = sum(map(len, encoded)) / 1e6
         ours = best(partial(_scan, finder, rows))
-        base = best(partial(_hash, data))
+        base = best(partial(_hash, encoded))
         said = f"{size / ours:.0f} MB/s, {ours / base:.0f} times SHA-256"
         table.row(title, f"{ours / size * 1000:.1f} ms", f"{base / size * 1000:.1f} ms", base / ours, None, bound=said)
         table.note(f"{sum(map(may_have, texts))} of {len(texts)} texts need a closer look")
+
+
+def first_publish(table: Table) -> None:
+    """All of a database at once: the most that the scan ever costs. Baseline: the same without it."""
+    table.title("First publish with and without looking for secrets")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        data.make(root / "x.db", root, sessions=FIRST_SESSIONS, projects=4)
+        times: dict[bool, list[float]] = {True: [], False: []}
+        for number in range(2 * FIRST_REPEATS):
+            scanned = number % 2 == 0
+            machine = Machine(root / str(number))
+            shutil.copy(root / "x.db", machine.db)
+            machine.sidecar.init(InitParams(str(bare_remote(root / f"{number}.git")), encryption="none"), Task())
+            with nullcontext() if scanned else patch("sidecar.adapters.secrets.look", lambda _text, _check: False):
+                start = time.perf_counter()
+                machine.sidecar.push(CycleParams(), Task())
+                times[scanned].append(time.perf_counter() - start)
+        ours, base = min(times[True]), min(times[False])
+        size = (root / "x.db").stat().st_size / 1e6
+        table.row(f"database of {size:.0f} MB", seconds(ours), seconds(base), base / ours, None, bound=f"{(ours - base) / size * 1000:.0f} ms per MB")
 
 
 def _scan(finder: Finder, rows: list[tuple[int, dict[str, str]]]) -> None:
@@ -131,8 +159,8 @@ def _scan(finder: Finder, rows: list[tuple[int, dict[str, str]]]) -> None:
         print(f"  ! {number}: {[hit.span[2] for hit in hits]}")
 
 
-def _hash(data: list[bytes]) -> None:
-    for item in data:
+def _hash(items: list[bytes]) -> None:
+    for item in items:
         hashlib.sha256(item).digest()
 
 
@@ -140,3 +168,4 @@ if __name__ == "__main__":
     quality()
     left_out()
     run(Table())
+    first_publish(Table())
