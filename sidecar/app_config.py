@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,10 @@ from protocol.common import NoParams
 from protocol.config import ConfigResult, ConfigSetParams, ResolveParams, ResolveResult
 from protocol.sync import Attention, CycleResult, PreviewResult, StatusResult
 from protocol.trust import RestoreResult
+from sidecar.app_part import Part
 from sidecar.domain.config_plan import LISTS, SWITCHES, ConfigSettings, settings_from
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
-from sidecar.services.workspace import Identity
-from sidecar.settings import Settings
 
 if TYPE_CHECKING:
     from sidecar.adapters.config.store import ConfigStore
@@ -32,19 +30,8 @@ _NO_DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCor
 _NEW = b"// Settings of opencode-sidecar; docs/configuration.md says what they mean.\n{}\n"
 
 
-class ConfigUseCases(ABC):
+class ConfigUseCases(Part):
     """Part of `Sidecar`, which gives it the rest."""
-
-    settings: Settings
-
-    @abstractmethod
-    def _exclusive(self, task: Task) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _ours(self) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
 
     # --- our settings -----------------------------------------------------------------------------------------------
     def config_get(self, _params: NoParams, _task: Task) -> ConfigResult:

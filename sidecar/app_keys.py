@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protocol.keys import ForgetDeviceParams, RotateKeyParams, RotateKeyResult, ShowKeyParams, ShowKeyResult
+from sidecar.app_part import Part
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.workspace import FORMAT, Identity
-from sidecar.settings import Settings
 
 if TYPE_CHECKING:
     from sidecar.adapters.crypto import KeyRing, Sealer
@@ -22,22 +20,8 @@ MIN_PASSPHRASE = 12
 _OURS = ("mac", "branch")
 
 
-class KeyUseCases(ABC):
+class KeyUseCases(Part):
     """Part of `Sidecar`, which gives it the rest."""
-
-    settings: Settings
-
-    @abstractmethod
-    def _exclusive(self, task: Task) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _ours(self) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _identity(self) -> Identity: ...
-
-    @abstractmethod
-    def _repo(self, remote: str) -> AbstractContextManager[VaultRepo]: ...
 
     def show_key(self, params: ShowKeyParams, task: Task) -> ShowKeyResult:
         """The recovery key of this device's vault."""

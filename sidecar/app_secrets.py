@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from protocol.secrets import AllowSecretParams, SecretPolicyParams, SecretsParams, SecretsResult
+from sidecar.app_part import Part
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.secrets import POLICIES, Decisions, Span
 from sidecar.domain.task import Task
-from sidecar.settings import Settings
 
 if TYPE_CHECKING:
-    from sidecar.services.workspace import Identity, SecretTools, Workspace
+    from sidecar.services.workspace import SecretTools
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-class SecretUseCases(ABC):
+class SecretUseCases(Part):
     """Part of `Sidecar`, which gives it the rest."""
-
-    settings: Settings
-
-    @abstractmethod
-    def _exclusive(self, task: Task) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _ours(self) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
 
     def secrets(self, params: SecretsParams, task: Task) -> SecretsResult:
         """What was found, and what was decided. Never waits for a cycle."""

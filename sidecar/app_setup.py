@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,17 +17,10 @@ from sidecar.services.workspace import Identity
 
 if TYPE_CHECKING:
     from sidecar.adapters.git import VaultRepo
-    from sidecar.services.workspace import Workspace
 
 
 class SetupUseCases(ConfigUseCases, KeyUseCases):
     """Part of `Sidecar`, which gives it the rest."""
-
-    @abstractmethod
-    def _repo(self, remote: str) -> AbstractContextManager[VaultRepo]: ...
-
-    @abstractmethod
-    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
 
     def init(self, params: InitParams, task: Task) -> InitResult:
         """Make a new vault. Raises invalidRemote, remoteNotEmpty, alreadyConfigured, remoteNotPrivate, and git's kinds."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, suppress
+from abc import abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,10 @@ from protocol.trust import (
     RestoreParams,
     RestoreResult,
 )
+from sidecar.app_part import Part
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.workspace import Identity
-from sidecar.settings import Settings
 
 if TYPE_CHECKING:
     from sidecar.services.workspace import Workspace
@@ -29,22 +29,8 @@ if TYPE_CHECKING:
 MAX_HISTORY = 1_000
 
 
-class TrustUseCases(ABC):
+class TrustUseCases(Part):
     """Part of `Sidecar`, which gives it the rest."""
-
-    settings: Settings
-
-    @abstractmethod
-    def _exclusive(self, task: Task) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _ours(self) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
-
-    @abstractmethod
-    def _identity(self) -> Identity: ...
 
     @abstractmethod
     def _files_of(self, cycle: str) -> list[str]: ...

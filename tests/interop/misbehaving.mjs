@@ -1,26 +1,12 @@
 // A stand-in for a sidecar that misbehaves: misbehaving.mjs MODE serve --stdio
+import { listen, send } from "./stand-in.mjs";
+
 const [mode, number] = process.argv[2].split(":");
-let buffer = Buffer.alloc(0);
 let calls = 0;
-const send = (message) => {
-  const body = JSON.stringify({ jsonrpc: "2.0", ...message });
-  process.stdout.write(`Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-};
 const experimental = (more) => ({ capabilities: { experimental: { opencodeSidecar: { protocolVersion: 1, pid: process.pid, ...more } } } });
 
 if (mode === "garbage") process.stdout.write("Welcome to a program that talks to people\n");
-process.stdin.on("end", () => process.exit(0)).on("data", (data) => {
-  buffer = Buffer.concat([buffer, data]);
-  for (;;) {
-    const head = buffer.indexOf("\r\n\r\n");
-    if (head < 0) return;
-    const length = Number(/Content-Length: (\d+)/i.exec(buffer.subarray(0, head).toString())[1]);
-    if (buffer.length < head + 4 + length) return;
-    const message = JSON.parse(buffer.subarray(head + 4, head + 4 + length).toString());
-    buffer = buffer.subarray(head + 4 + length);
-    receive(message);
-  }
-});
+listen(receive);
 
 function receive({ id, method, params }) {
   if (method === "exit") process.exit(0);

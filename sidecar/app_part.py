@@ -1,0 +1,36 @@
+"""What every part of `Sidecar` may ask of the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from sidecar.domain.task import Task
+from sidecar.services.workspace import Identity
+from sidecar.settings import Settings
+
+if TYPE_CHECKING:
+    from sidecar.adapters.git import VaultRepo
+    from sidecar.services.workspace import Workspace
+
+
+class Part(ABC):
+    """Given by `Sidecar`, the composition root."""
+
+    settings: Settings
+
+    @abstractmethod
+    def _exclusive(self, task: Task) -> AbstractContextManager[None]: ...
+
+    @abstractmethod
+    def _ours(self) -> AbstractContextManager[None]: ...
+
+    @abstractmethod
+    def _identity(self) -> Identity: ...
+
+    @abstractmethod
+    def _repo(self, remote: str) -> AbstractContextManager[VaultRepo]: ...
+
+    @abstractmethod
+    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
