@@ -155,6 +155,34 @@ def _rotate_again(world: World) -> None:
     world.b.cli("link", str(world.remote), "--key-file", str(world.root / "key"))
 
 
+def _three(world: World) -> None:
+    _published(world)
+    c = from_fixture(world.root / "c", "cyd-1.18.34")
+    c.cli("link", str(world.remote), "--key-file", str(world.root / "key"))
+    c.cli("sync")
+    (world.root / "lost").write_text(next(d["id"] for d in c.cli("status")["devices"] if d["thisDevice"]))
+    for one in (world.a, world.b):
+        one.cli("sync", expect=(0, 3))
+
+
+def _forget_again(world: World) -> None:
+    done = world.a.cli("forget-device", (world.root / "lost").read_text(), expect=(0, 1))
+    require("forgotten before" in str(done) or "recoveryKey" in done, f"forgetting cannot be repeated: {done}")
+    (world.root / "key").write_text(world.a.run("show-key", "--yes").stdout)
+    world.b.cli("link", str(world.remote), "--key-file", str(world.root / "key"))
+
+
+def _with_other(world: World) -> None:
+    _published(world)
+    world.b.cli("sync", expect=(0, 3))
+    bare_remote(world.root / "other.git")
+
+
+def _move_again(world: World) -> None:
+    for one in (world.a, world.b):
+        one.cli("init", "--move-to", str(world.root / "other.git"))
+
+
 def _nothing(_world: World) -> None:
     pass
 
@@ -166,6 +194,8 @@ OPERATIONS = [
     Operation("apply", _published, "b", lambda _: ["sync"], _nothing),
     Operation("merge", _both_changed, "a", lambda _: ["sync"], _nothing),
     Operation("restore", _deleted, "b", lambda w: ["restore", (w.root / "cycle").read_text()], _restore_again),
+    Operation("forget", _three, "a", lambda w: ["forget-device", (w.root / "lost").read_text()], _forget_again),
+    Operation("move", _with_other, "a", lambda w: ["init", "--move-to", str(w.root / "other.git")], _move_again),
     Operation("rotate", _published, "a", lambda _: ["rotate-key"], _rotate_again),
 ]
 
