@@ -10,18 +10,6 @@ import pytest
 from tests.support.machines import Machine, bare_remote, from_fixture, from_schema
 
 
-NPM = ("tests/interop", "tests/e2e/page", "tests/e2e/plugin")
-"""They compile the npm package in its folder: one process at a time."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay in one process, so that what they share is made once."""
-    for item in items:
-        place = item.location[0].replace("\\", "/")
-        item.add_marker(pytest.mark.xdist_group("npm" if place.startswith(NPM) else place))
-
-
 @pytest.fixture
 def remote(tmp_path: Path) -> Path:
     """A local bare repository."""

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 SHIM = Path(__file__).parents[2] / "client-shim"
 
 
 def build() -> Path:
-    """Installed from the lock file and compiled; nothing is installed twice. Returns the package's folder."""
+    """Installed from the lock file and compiled, once in a run of tests side by side. Returns the package's folder."""
+    run, built = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), SHIM / ".built"
+    with FileLock(SHIM / ".build.lock"):
+        if not run or not built.is_file() or built.read_text() != run:
+            _compile()
+            built.write_text(run)
+    return SHIM
+
+
+def _compile() -> None:
     npm, lock, installed = _npm(), SHIM / "package-lock.json", SHIM / "node_modules" / ".package-lock.json"
     if not installed.is_file() or installed.stat().st_mtime < lock.stat().st_mtime:
         subprocess.run([npm, "ci"], cwd=SHIM, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=240)
     subprocess.run([npm, "run", "--silent", "build"], cwd=SHIM, check=True, stdin=subprocess.DEVNULL, timeout=120)
-    return SHIM
 
 
 _made = tempfile.TemporaryDirectory(prefix="opencode-sidecar-npm-")
