@@ -79,7 +79,7 @@ def test_the_plugin_works_without_bun_and_never_throws(seen: dict[str, Any]) -> 
     assert "/sync-history" in seen["restoreWhat"]
     assert seen["restoreNothing"].startswith("❌")
     assert "✅ git:" in seen["doctor"]
-    assert "includeConfig" in seen["resolveOff"]
+    assert "includeConfig" in seen["resolveOff"], seen["resolveOff"]
     assert seen["resolve"] == "✅ No conflicts."
     assert seen["resolveNothing"].startswith("❌")
     assert "credentials are synced" in seen["secrets"]
