@@ -55,7 +55,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
     def __init__(self, settings: Settings, wall: Callable[[], int] = wall_clock_ms) -> None:
         """`wall`: Unix milliseconds; given by tests that turn the clock."""
         self.settings, self._wall = settings, wall
-        self._mutex = threading.Lock()
+        self._mutex, self._turn = threading.Lock(), threading.Lock()
         self._running: _Running | None = None
 
     def close(self) -> None:
@@ -220,8 +220,18 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         with self._ours():
             private_folder(self.settings.own_state)
             close_to_others(self.settings.own_state)
-        with exclusive(self.settings.own_state / "sync.lock", task):
+        with self._in_turn(task), exclusive(self.settings.own_state / "sync.lock", task):
             yield
+
+    @contextmanager
+    def _in_turn(self, task: Task) -> Iterator[None]:
+        """What runs in this process takes turns: `locked` is for another one."""
+        while not self._turn.acquire(timeout=_JOIN_POLL):
+            task.check()
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _ours(self) -> Iterator[None]:

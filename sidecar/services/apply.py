@@ -63,6 +63,8 @@ class Applier:
         self._reader: tuple[tuple[str, int], SegmentReader] | None = None
         self._refolding: set[str] = set()
         self._writing: set[str] = set()
+        self._unplaced: set[str] = set()
+        self._placed = False
         self._entry = 0
 
     def close(self) -> None:
@@ -73,6 +75,9 @@ class Applier:
     def run(self) -> None:
         """Apply what waits, and what became possible meanwhile, until nothing more does."""
         self._settle({NEW, BUSY, PARENT_MISSING} | self._due())
+        while self._placed:  # what hung on it can be placed, too, or never will be
+            self._placed = False
+            self._settle({UNPLACED})
         if not self.dry:
             for session in self.ws.shadow.recounts():
                 self._recount(session)
@@ -113,6 +118,7 @@ class Applier:
     def _pass(self, work: Sequence[Waiting]) -> None:
         self._env = self._environment()
         self._writing = {session for session, reason, *_ in self.ws.shadow.local_waiting() if reason == "busy"}
+        self._unplaced = {waiting.session for waiting in self.ws.shadow.waiting([UNPLACED])}
         by_segment: dict[tuple[str, int], set[str]] = {}
         for waiting in work:
             by_segment.setdefault((waiting.device, waiting.sequence), set()).add(waiting.session)
@@ -192,20 +198,33 @@ class Applier:
     def _merge(self, group: Group, known: ShadowRows, tombs: dict[tuple[str, str], dict[str, int]]) -> None:
         shadow, session = self.ws.shadow, group.session_id
         parent = next((r.columns.get("parent_id") for r in group.records if r.table == SESSION and r.columns), None)
-        if parent and (SESSION, session) not in known and not shadow.has_session(parent) and parent not in self.sessions and shadow.put_dots(parent):
+        if parent and (SESSION, session) not in known and self._is_to_come(parent):
             unplaced = UNPLACED in shadow.states_of(parent)
             plan = Plan(state=UNPLACED if unplaced else PARENT_MISSING, detail="its parent session has not been applied")
         else:
             plan = plan_group(group, known, tombs, self._env)
         ops = plan.ops + self._deletes(plan, known, tombs, session)
+        if plan.returned:
+            with shadow.writing():
+                shadow.reopen(session)
         self._write(session, ops)
         with shadow.writing():
+            shadow.put_rows(session, [(table, key, row) for table, key, row in plan.adopted if known.get((table, key)) is row])
             shadow.mark(session, group.device, group.sequence, plan.state, until=plan.until, detail=plan.detail)
+            self._placed |= not plan.state and session in self._unplaced
             shadow.need_recount([session])
             if not plan.state and not any(op.table == MESSAGE and op.expected is None for op in ops):
                 shadow.forget_context(session, group.device, group.sequence)  # it brought no message that was not here: a copied database, say
             if len(shadow.writers(session)) > 1:
                 note_divergence(self.ws, session)
+
+    def _is_to_come(self, parent: str) -> bool:
+        """Whether a parent session that is not here will be: one that was deleted will not, and its child may live on."""
+        shadow = self.ws.shadow
+        if parent in self.sessions or shadow.has_session(parent):
+            return False
+        puts, buried = shadow.put_dots(parent), shadow.tombstones(parent).get((SESSION, parent))
+        return bool(puts) and (buried is None or any_unseen(buried, puts))
 
     def _environment(self) -> Environment:
         columns = {
@@ -290,6 +309,7 @@ class Applier:
             if not self.dry:
                 shadow.drop_session(session)
             shadow.mark_all(session, APPLIED)
+            self._placed |= session in self._unplaced
 
     # --- writing --------------------------------------------------------------------------------------------------
     def _write(self, session: str, ops: Sequence[Op], *, deletes: bool = False) -> None:
@@ -331,6 +351,7 @@ class Applier:
         with shadow.writing():
             shadow.put_rows(session, [(op.table, op.key, op.after) for op in chunk if op.after is not None])
             shadow.drop_rows(session, [(op.table, op.key) for op in chunk if op.after is None])
+            shadow.forget_scan(session)  # a later edit may bring back just what the last scan saw
         self.ws.journal.done(self._entry)
 
     def _recount(self, session: str) -> None:

@@ -42,11 +42,20 @@ class Plan:
     state: int = 0
     until: int = 0
     detail: str = ""
+    adopted: list[tuple[str, str, ShadowRow]] = field(default_factory=list)
+    """Rows that are here as they should be, by a newer version than was known: only the shadow has to learn it."""
+    returned: bool = False
+    """A message that was deleted here is back: what came for its parts meanwhile was passed over, and is due again."""
+    refused: set[str] = field(default_factory=set)
+    """Rows that this opencode cannot hold."""
+    unresolved: str = ""
+    """The project that the session was moved to, when it is not on this machine."""
     contested: list[tuple[str, str]] = field(default_factory=list)
     """Rows whose winning version is deleted while some device may have an unseen older one: only the logs can tell."""
 
     def wait(self, state: int, detail: str, until: int = 0) -> None:
-        if self.state in (0, state) or state == UNPLACED:
+        """What is tried again soonest decides: a refused row is found again then."""
+        if self.state in (0, QUARANTINED, state) or state == UNPLACED:
             self.state, self.detail, self.until = state, self.detail or detail, max(self.until, until)
 
 
@@ -75,6 +84,9 @@ def plan_group(group: Group, known: ShadowRows, tombs: Tombstones, env: Environm
             continue
         else:
             _plan_row(record, group, known, tombs, env, plan)
+    if plan.unresolved and plan.state in (0, QUARANTINED):  # what else it may wait for is tried again sooner
+        plan.detail = ""
+        plan.wait(UNPLACED, plan.unresolved)
     return plan
 
 
@@ -128,8 +140,10 @@ def _plan_session(record: Record, sequence: int, known: ShadowRows, env: Environ
     if local is None and row is None:
         plan.wait(UNPLACED, _project_label(columns))
         return False
-    if local is None:
-        local = env.localise({k: v for k, v in winners.items() if k not in ("project_id", "directory")}, False) or {}
+    if local is None:  # it was moved to a project that is not here: it stays where it is, and that part of the record waits
+        plan.unresolved = _project_label(columns)
+        winners = {name: value for name, value in winners.items() if name not in ("project_id", "directory")}
+        local = env.localise(winners, False) or {}
     problem = env.problem_with(SESSION, local)
     if problem:
         plan.wait(QUARANTINED, problem)
@@ -184,21 +198,24 @@ def _plan_row(record: Record, group: Group, known: ShadowRows, tombs: Tombstones
         return
     problem = env.problem_with(record.table, columns)
     if problem:
+        plan.refused.add(record.key)
         plan.wait(QUARANTINED, problem)
         return
     if record.table == PART and (MESSAGE, columns.get("message_id")) not in known:
         if (MESSAGE, columns.get("message_id")) not in tombs:
-            plan.wait(PARENT_MISSING if plan.state != QUARANTINED else QUARANTINED, "a part's message has not arrived")
+            plan.wait(QUARANTINED if columns.get("message_id") in plan.refused else PARENT_MISSING, "a part's message has not arrived")
         return
     local: Row = {**columns, "id": record.key, "session_id": record.session_id}
     if local.keys() != schema.keys():
         local = _fit(local, schema, plan, is_new=row is None)
     complete = local.keys() >= (schema.keys() - {"seq"})
     digest = env.hash_row(local) if complete else b""
-    if row is not None and row.hash == digest:
-        return
     after = ShadowRow(record.version, group.sequence, digest, columns.get("time_updated"))
-    plan.ops.append(Op(record.table, record.key, local, row.hash if row else None, after))
+    if row is None or row.hash != digest:
+        plan.ops.append(Op(record.table, record.key, local, row.hash if row else None, after))
+        plan.returned |= row is None and record.table == MESSAGE and at in tombs
+    elif record.version > row.version:
+        plan.adopted.append((*at, after))
     known[at] = after
 
 
@@ -221,6 +238,8 @@ def _plan_todo(
     if row is None or row.hash != after.hash:
         local = [{"session_id": record.session_id, **item} for item in items]
         plan.ops.append(Op(TODO, record.key, {"items": local}, row.hash if row else None, after))
+    elif record.version > row.version:
+        plan.adopted.append((TODO, record.key, after))
     known[(TODO, record.key)] = after
 
 

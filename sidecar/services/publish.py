@@ -17,6 +17,7 @@ from sidecar.services.workspace import FORMAT, Workspace
 
 if TYPE_CHECKING:
     from sidecar.adapters.segments import SegmentWriter
+    from sidecar.adapters.sqlite.shadow import Shadow
 
 GUARD_SESSIONS = 20
 GUARD_SHARE = 0.10
@@ -231,8 +232,9 @@ class Publisher:
                 else:
                     shadow.drop_rows(session, [(table, key)])
             for session, rows in by_session.items():
+                note_return(shadow, session)
                 shadow.put_rows(session, rows)
-            shadow.need_recount(session for session in segment.sessions if len(shadow.writers(session)) > 1)
+            shadow.need_recount(session for session in segment.sessions if len(shadow.writers(session)) > 1 or not _says_totals(by_session.get(session, [])))
             for record in opened.tombs:
                 shadow.bury(record.session_id, record.table, record.key, record.seen or {})
             for session, fingerprint, title in opened.scanned:
@@ -245,6 +247,17 @@ def note_own_segment(ws: Workspace, sequence: int, blob: str, path: str, mention
     ws.shadow.add_segment(ws.identity.device_id, sequence, blob, path, mentions, state=APPLIED)
     info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
     ws.shadow.put_device(ws.identity.device_id, info, commit, sequence)
+
+
+def _says_totals(rows: list[tuple[str, str, ShadowRow]]) -> bool:
+    """Whether these have the session's row with totals of opencode's own: an old version has none, and then all add them up."""
+    return any(table == SESSION and "cost" in (row.cells or {}) for table, _, row in rows)
+
+
+def note_return(shadow: Shadow, session: str) -> None:
+    """A session that was deleted here is here again, restored: it lives everywhere now, so every record of it is due again."""
+    if not shadow.has_session(session) and (SESSION, session) in shadow.tombstones(session):
+        shadow.reopen(session)
 
 
 def note_divergence(ws: Workspace, session: str) -> bool:

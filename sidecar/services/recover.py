@@ -14,6 +14,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import SESSION, TODO, Group, Record, Version
 from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
+from sidecar.services.publish import note_return
 from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_fetched, index_log, is_log_branch
 from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
@@ -69,6 +70,7 @@ def recover_journal(ws: Workspace, *, adopt: bool = True) -> None:
         with ws.shadow.writing():
             ws.shadow.put_rows(session, puts)
             ws.shadow.drop_rows(session, gone)
+            ws.shadow.forget_scan(session)
             ws.shadow.need_recount([session])
         ws.journal.done(entry)
 
@@ -82,6 +84,8 @@ def _redo(ws: Workspace, task: Task, commit: str) -> None:
     for group in _groups(ws, task, own, after=before):
         session = group.session_id
         local = ws.db.session(session)
+        if any(not record.is_tombstone for record in group.records):
+            note_return(ws.shadow, session)
         fold = _Fold(ws, ws.shadow.rows(session), local, redo=True)
         for record in group.records:
             if record.is_tombstone:
@@ -228,11 +232,17 @@ class _Fold:
             said = {name: value for name, value in columns.items() if name not in ("project_id", "directory")}
         row = self._session_row or {}
         portable = self.ws.portable_session(row) if row else {}  # a folder that is not there now reads differently coming in than going out
+
+        def is_here(name: str) -> bool:
+            local = name in said and value_hash(said[name]) == value_hash(row.get(name))
+            return local or (name in ("project_id", "directory") and portable.get(name) == columns[name])
+
+        in_its_project = "project_id" not in columns or is_here("project_id")  # a folder is said as seen from there
         for name in columns:
             if row and name not in row:
                 continue
             here = value_hash(row.get(name))
-            same = (name in said and value_hash(said[name]) == here) or (name in ("project_id", "directory") and portable.get(name) == columns[name])
+            same = is_here(name) and (name != "directory" or in_its_project)
             found = here if same else _OTHER
             cell = cells.get(name)
             if self._better(record.version, found == here, Version(*cell[:3]) if cell else None, cell is not None and cell[3] == here):

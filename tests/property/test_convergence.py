@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,36 +14,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, VerifyParams
+from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams
 from protocol.trust import HistoryParams, RestoreParams
-from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits
+from tests.support.invariants import Crash, CrashingTask, cycle, quiet, same_everywhere
 from tests.support.machines import Machine, bare_remote, from_schema
 
 EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "12"))
 STEPS = int(os.environ.get("SIDECAR_STEPS", "30"))
 START = 1_790_000_000_000
 VERSIONS = ("1.18.33", "1.18.33", "1.17.11", "1.2.4", "1.14.41")
-
-
-class Crash(BaseException):
-    """The process dies here: nothing catches it."""
-
-
-class CrashingTask(Task):
-    """Dies at the n-th point where the operation looks at its task."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.left = after
-
-    def check(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self.left -= 1
-        if self.left < 0:
-            raise Crash
 
 
 class Devices(RuleBasedStateMachine):
@@ -212,16 +192,7 @@ class Devices(RuleBasedStateMachine):
         return [self.cycle(machine) for machine in self.machines]
 
     def cycle(self, machine: Machine, kind: str = "run") -> CycleResult:
-        """A push that a crash took down may have left its lock in the remote, which counts as dead ten seconds later."""
-        try:
-            result: CycleResult = getattr(machine.sidecar, kind)(CycleParams(), Task())
-        except SidecarError as error:
-            if error.kind != "remoteBusy":
-                raise
-            for lock in (self.root / "remote.git/refs").rglob("*.lock"):
-                os.utime(lock, (0, 0))
-            result = getattr(machine.sidecar, kind)(CycleParams(), Task())
-        return result
+        return cycle(machine, self.root / "remote.git", kind)
 
     def converge(self) -> None:
         for _ in range(8):
@@ -230,22 +201,13 @@ class Devices(RuleBasedStateMachine):
         else:
             raise AssertionError("I5: devices keep sending each other changes although nobody writes")
         contents = [machine.content() for machine in self.machines]
-        for machine, content in zip(self.machines[1:], contents[1:], strict=True):
-            for table, rows in contents[0].items():
-                assert rows.keys() == content[table].keys(), f"I1: {table}: rows differ between m0 and {machine.root.name}"
-                for key, row in rows.items():
-                    other = content[table][key]
-                    shared = row.keys() & other.keys()
-                    assert {n: row[n] for n in shared} == {n: other[n] for n in shared}, f"I1: {table} {key} differs on {machine.root.name}"
+        same_everywhere([machine.root.name for machine in self.machines], contents)
         present = contents[0]["message"].keys()
         for message, session in self.created.items():
             if message not in self.deleted_messages and session not in self.deleted_sessions:
                 assert message in present, f"I2: nobody deleted {message}, and it is gone"
         for machine in self.machines:
-            assert machine.sidecar.verify(VerifyParams(), Task()).ok, "the shadow does not describe the database"
-            before = machine.db.read_bytes(), machine.db.with_name("opencode.db-wal").exists()
-            assert machine.sidecar.run(CycleParams(), Task()).up_to_date, "I5: a cycle with no change did something"
-            assert before[0] == machine.db.read_bytes(), "I5: a cycle with no change wrote to the database"
+            quiet(machine)
 
 
 Devices.TestCase.settings = settings(

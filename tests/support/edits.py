@@ -11,11 +11,11 @@ DAY = 86_400_000
 
 def insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
     """Insert what the schema knows; NOT NULL columns nobody gave get their type's empty value."""
-    for _, name, kind, not_null, default, _ in db.execute(f"PRAGMA table_info({table})").fetchall():
+    known = db.execute(f"PRAGMA table_info({table})").fetchall()
+    for _, name, kind, not_null, default, _ in known:
         if not_null and default is None and name not in row:
             row[name] = 0 if "int" in kind.lower() else ""
-    known = {info[1] for info in db.execute(f"PRAGMA table_info({table})")}
-    names = [name for name in row if name in known]
+    names = [info[1] for info in known if info[1] in row]
     db.execute(f"INSERT INTO {table} ({','.join(names)}) VALUES ({','.join('?' * len(names))})", [row[name] for name in names])
 
 
@@ -69,6 +69,14 @@ def edit_part(db: sqlite3.Connection, part: str, text: str, now: int) -> None:
     wrote(db, _session_of(db, "part", part))
 
 
+def edit_message(db: sqlite3.Connection, message: str, text: str, now: int) -> None:
+    """opencode writes a summary into a question when its turn is over."""
+    (data,) = db.execute("SELECT data FROM message WHERE id=?", (message,)).fetchone()
+    changed = json.dumps(json.loads(data) | {"summary": {"title": text, "diffs": []}})
+    db.execute("UPDATE message SET data=?, time_updated=? WHERE id=?", (changed, now, message))
+    wrote(db, _session_of(db, "message", message))
+
+
 def rename(db: sqlite3.Connection, session: str, title: str) -> None:
     """No time moves."""
     db.execute("UPDATE session SET title=? WHERE id=?", (title, session))
@@ -84,6 +92,12 @@ def delete_message(db: sqlite3.Connection, message: str) -> None:
     """The session's time does not move, as in opencode."""
     session = _session_of(db, "message", message)
     db.execute("DELETE FROM message WHERE id=?", (message,))
+    wrote(db, session)
+
+
+def delete_part(db: sqlite3.Connection, part: str) -> None:
+    session = _session_of(db, "part", part)
+    db.execute("DELETE FROM part WHERE id=?", (part,))
     wrote(db, session)
 
 
@@ -104,3 +118,49 @@ def set_todos(db: sqlite3.Connection, session: str, items: list[str], now: int) 
     for position, content in enumerate(items):
         row = {"session_id": session, "content": content, "status": "pending", "priority": "high", "position": position}
         insert(db, "todo", {**row, "time_created": now, "time_updated": now})
+
+
+def revert(db: sqlite3.Connection, session: str, message: str | None) -> None:
+    """Undo from this message on, or (None) undo that: opencode only notes it, and deletes at the next prompt, see `drop_reverted`."""
+    db.execute("UPDATE session SET revert=? WHERE id=?", (None if message is None else json.dumps({"messageID": message}), session))
+    wrote(db, session)
+
+
+def drop_reverted(db: sqlite3.Connection, session: str) -> list[str]:
+    """What the next prompt does to turns that were undone; the ids of the messages that are gone."""
+    (noted,) = db.execute("SELECT revert FROM session WHERE id=?", (session,)).fetchone()
+    if not noted:
+        return []
+    first = json.loads(noted)["messageID"]
+    messages = [row[0] for row in db.execute("SELECT id FROM message WHERE session_id=? ORDER BY time_created, id", (session,))]
+    gone = messages[messages.index(first) :] if first in messages else []
+    db.executemany("DELETE FROM message WHERE id=?", [(message,) for message in gone])
+    revert(db, session, None)
+    return gone
+
+
+def fork(db: sqlite3.Connection, session: str, copy: str, tag: str, now: int) -> dict[str, str]:
+    """A session of its own with a copy of every message and part under new ids. Returns copied message id -> new id."""
+    _copy_rows(db, "session", "id=?", (session,), {"id": copy, "slug": copy, "title": f"fork {tag}", "time_created": now, "time_updated": now, "revert": None})
+    messages = [row[0] for row in db.execute("SELECT id FROM message WHERE session_id=? ORDER BY time_created, id", (session,))]
+    copied = {message: f"msg_{tag}f{index:03d}" for index, message in enumerate(messages)}
+    for message, new in copied.items():
+        _copy_rows(db, "message", "id=?", (message,), {"id": new, "session_id": copy})
+        for index, (part,) in enumerate(db.execute("SELECT id FROM part WHERE message_id=? ORDER BY id", (message,)).fetchall()):
+            _copy_rows(db, "part", "id=?", (part,), {"id": f"prt_{new}{index}", "message_id": new, "session_id": copy})
+    wrote(db, copy)
+    return copied
+
+
+def _copy_rows(db: sqlite3.Connection, table: str, where: str, parameters: tuple[Any, ...], changed: dict[str, Any]) -> None:
+    names = [info[1] for info in db.execute(f"PRAGMA table_info({table})")]
+    chosen = ",".join("?" if name in changed else name for name in names)
+    given = [changed[name] for name in names if name in changed]
+    db.execute(f"INSERT INTO {table} ({','.join(names)}) SELECT {chosen} FROM {table} WHERE {where}", (*given, *parameters))
+
+
+def move(db: sqlite3.Connection, session: str, project: str) -> None:
+    """Into another project of this machine, as `opencode` does when a folder becomes part of one."""
+    (worktree,) = db.execute("SELECT worktree FROM project WHERE id=?", (project,)).fetchone()
+    db.execute("UPDATE session SET project_id=?, directory=? WHERE id=?", (project, worktree, session))
+    wrote(db, session)

@@ -130,12 +130,21 @@ def from_schema(root: Path, version: str = "1.18.33", wall: Callable[[], int] = 
     """An empty database of that version with one project whose folder exists."""
     machine = Machine(root, wall)
     folder = root / "home/app"
-    folder.mkdir(exist_ok=True)
     connection = machine.connect()
-    connection.executescript((FIXTURES / f"schemas/schema-{version}.sql").read_text())
-    connection.execute("INSERT INTO project (id, worktree, time_created, time_updated, sandboxes) VALUES (?,?,1,1,'[]')", (project, str(folder)))
+    connection.executescript(schema_of(version))
     connection.close()
+    open_project(machine, project, folder)
     return machine
+
+
+def schema_of(version: str) -> str:
+    return (FIXTURES / f"schemas/schema-{version}.sql").read_text()
+
+
+def open_project(machine: Machine, project: str, folder: Path) -> None:
+    """What opencode notes when it is first started in this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    machine.sql("INSERT OR IGNORE INTO project (id, worktree, time_created, time_updated, sandboxes) VALUES (?,?,1,1,'[]')", project, str(folder))
 
 
 def bare_remote(path: Path) -> Path:

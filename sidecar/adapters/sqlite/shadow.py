@@ -18,7 +18,7 @@ from sidecar.adapters.sqlite.connect import errors_of_ours
 from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
 from sidecar.adapters.sqlite.findings import Findings
 from sidecar.domain.records import Mention, Version, VersionVector, join
-from sidecar.domain.state import APPLIED, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
+from sidecar.domain.state import APPLIED, BUSY, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -198,6 +198,10 @@ class Shadow(Findings):
 
     def mark_all(self, session: str, state: int, detail: str = "") -> None:
         self.db.execute("UPDATE session_segment SET state=?, until=0, detail=? WHERE session=?", (state, detail, session))
+
+    def reopen(self, session: str) -> None:
+        """Every record of the session is due again. One that met a change of opencode's waits for the next cycle as before, or this one would never end."""
+        self.db.execute("UPDATE session_segment SET state=?, until=0, detail='' WHERE session=? AND state<>?", (NEW, session, BUSY))
 
     def counts(self) -> dict[int, int]:
         """Number of sessions that wait, per state."""

@@ -65,7 +65,7 @@ class RowWriter:
                 chunk = self._next_chunk(ops, start)
                 task.wait(max(0.0, self._free_until - time.perf_counter()))
                 began = time.perf_counter()
-                with self._transaction(task):
+                with _parents_may_go(), self._transaction(task):
                     begun = time.perf_counter()
                     images, done = self._apply(chunk)
                     before_commit(chunk, images)
@@ -264,6 +264,17 @@ class RowWriter:
         images.append((op.table, op.key, row))
         self._db.execute(f"DELETE FROM {op.table} WHERE id=?", (op.key,))
         counts.deleted += 1
+
+
+@contextmanager
+def _parents_may_go() -> Iterator[None]:
+    """A session or message that opencode deleted after it was looked at: its rows have nothing to hang on any more."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_CONSTRAINT_FOREIGNKEY":
+            raise
+        raise LocalChange("what these rows belong to is gone") from error
 
 
 def todo_hash(hash_row: Callable[[Row], bytes], items: list[Row]) -> bytes:

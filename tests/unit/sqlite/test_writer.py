@@ -144,3 +144,11 @@ def test_cancelling_in_the_middle_leaves_whole_transactions(a: Machine) -> None:
         write(a, *(Op(PART, f"prt_{n:05}", part(f"prt_{n:05}"), None, shadow()) for n in range(5000)), task=Stopping())
     a.check_integrity()
     assert write(a, Op(PART, "prt_after", part("prt_after"), None, shadow())).inserted == 1
+
+
+def test_rows_of_a_session_that_was_just_deleted_wait(a: Machine) -> None:
+    """opencode may delete it between our look and our write: that is no fault of the database."""
+    edit = Op(PART, "prt_new", part("prt_new"), None, shadow())
+    a.sql("DELETE FROM session WHERE id='ses_1'")
+    with pytest.raises(LocalChange):
+        write(a, edit)

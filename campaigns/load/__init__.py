@@ -1,0 +1,1 @@
+"""Many requests, many sidecars, a busy day. See `__main__`."""

@@ -1,0 +1,1 @@
+"""Long random histories of many devices. See `__main__`."""

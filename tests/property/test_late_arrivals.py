@@ -1,0 +1,265 @@
+"""Single cases that long random histories (`campaigns/soak`) found: what arrives late, or in another order, must still arrive."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+from uuid import UUID
+
+import pytest
+
+from protocol.sync import CycleParams, InitParams, LinkParams
+from protocol.trust import HistoryParams, RestoreParams
+from sidecar.domain.task import Progress, Task
+from tests.support import edits
+from tests.support.machines import Machine, bare_remote, from_schema, open_project
+from tests.support.upgrade import upgrade
+
+P, Q = "p" * 40, "q" * 40
+
+
+class Group:
+    """Machines that share a vault and a clock; `add` gives their place in the order of devices."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.remote, self.now, self.key = root, bare_remote(root / "vault.git"), 1_790_000_000_000, None
+        self.made = False
+
+    def add(self, name: str, place: int, project: str = P, version: str = "1.18.33") -> Machine:
+        machine = from_schema(self.root / name, version, lambda: self.now, project)
+        with patch("uuid.uuid4", lambda: UUID(int=place)):
+            if self.made:
+                machine.sidecar.link(LinkParams(str(self.remote)), Task())
+            else:
+                machine.sidecar.init(InitParams(str(self.remote), encryption="none"), Task())
+        self.made = True
+        return machine
+
+    def edit(self, machine: Machine, change: Callable[[sqlite3.Connection, int], object]) -> int:
+        """The time it was made at."""
+        self.now += 60_000
+        connection, at = machine.connect(), self.now - 10_000
+        change(connection, at)
+        connection.close()
+        return at
+
+    def sync(self, *machines: Machine) -> None:
+        for machine in machines:
+            self.now += 60_000
+            machine.sidecar.run(CycleParams(), Task())
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Group:
+    return Group(tmp_path)
+
+
+def _conversation(session: str, parent: str | None = None, project: str | None = None) -> Callable[[sqlite3.Connection, int], object]:
+    def make(db: sqlite3.Connection, now: int) -> None:
+        edits.new_session(db, session, now, parent=parent, project=project)
+        edits.add_turn(db, session, session, now)
+
+    return make
+
+
+def _sessions(machine: Machine) -> list[str]:
+    return [row[0] for row in machine.sql("SELECT id FROM session ORDER BY id")]
+
+
+def test_a_child_session_that_was_gone_on_with_comes_back_although_its_parent_was_deleted(group: Group) -> None:
+    a, b = group.add("a", 1), group.add("b", 2)
+    group.edit(a, _conversation("ses_parent"))
+    group.edit(a, _conversation("ses_child", "ses_parent"))
+    group.sync(a, b)
+    for session in ("ses_child", "ses_parent"):
+        group.edit(a, lambda db, _, session=session: edits.delete_session(db, session))
+    group.edit(b, lambda db, now: edits.add_turn(db, "ses_child", "more", now))
+    group.sync(a, b, a, b)
+    assert _sessions(b) == ["ses_child"]
+    assert _sessions(a) == ["ses_child"], "the turns that were added on b are never seen on a"
+
+
+def test_a_row_that_was_put_back_to_what_it_had_been_is_that_on_a_new_machine_too(group: Group) -> None:
+    """The new machine reads a's log first: there, the last record changes nothing of what the one before said."""
+    a, b = group.add("a", 2), group.add("b", 1)
+    group.edit(a, _conversation("ses_1"))
+    first = group.edit(a, lambda db, now: edits.edit_part(db, "prt_msg_ses_1a", "one", now))
+    group.sync(a, b)
+    group.edit(b, lambda db, now: edits.edit_part(db, "prt_msg_ses_1a", "two", now))
+    group.sync(b, a)
+    group.edit(a, lambda db, _: edits.edit_part(db, "prt_msg_ses_1a", "one", first))
+    group.sync(a, b)
+    c = group.add("c", 3)
+    group.sync(c, a, b, c)
+    assert [machine.sql("SELECT data FROM part WHERE id='prt_msg_ses_1a'") for machine in (b, c)] == [
+        a.sql("SELECT data FROM part WHERE id='prt_msg_ses_1a'")
+    ] * 2
+
+
+def test_a_todo_list_that_was_put_back_is_that_on_a_new_machine_too(group: Group) -> None:
+    a, b = group.add("a", 2), group.add("b", 1)
+    group.edit(a, _conversation("ses_1"))
+    first = group.edit(a, lambda db, now: edits.set_todos(db, "ses_1", ["one"], now))
+    group.sync(a, b)
+    group.edit(b, lambda db, now: edits.set_todos(db, "ses_1", ["two"], now))
+    group.sync(b, a)
+    group.edit(a, lambda db, _: edits.set_todos(db, "ses_1", ["one"], first))
+    group.sync(a, b)
+    c = group.add("c", 3)
+    group.sync(c, a, b, c)
+    assert [machine.sql("SELECT content FROM todo") for machine in (a, b, c)] == [[("one",)]] * 3
+
+
+def test_a_child_session_is_placed_with_its_parent_whichever_log_is_read_first(group: Group) -> None:
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3, project=Q)
+    group.edit(b, _conversation("ses_parent"))
+    group.sync(b, a)
+    group.edit(a, _conversation("ses_child", "ses_parent"))
+    group.sync(a, c)
+    assert _sessions(c) == [], "its project is not there yet"
+    open_project(c, P, c.root / "home/p")
+    group.sync(c)
+    assert _sessions(c) == ["ses_child", "ses_parent"], "the project was opened, and a session of it is still not there"
+
+
+def test_a_session_that_was_moved_to_a_project_that_is_not_here_is_not_moved_back(group: Group) -> None:
+    a, b = group.add("a", 1), group.add("b", 2)
+    open_project(a, Q, a.root / "home/q")
+    group.edit(a, _conversation("ses_1", project=P))
+    group.sync(a, b)
+    group.edit(a, lambda db, _: edits.move(db, "ses_1", Q))
+    group.sync(a, b)
+    group.edit(b, lambda db, _: edits.rename(db, "ses_1", "renamed on b"))
+    group.sync(b, a)
+    assert a.sql("SELECT project_id, title FROM session") == [(Q, "renamed on b")], "b never had the other project, and took the session out of it"
+    assert b.sidecar.run(CycleParams(), Task()).unplaced == 1, "nothing says that something waits for the other project"
+    open_project(b, Q, b.root / "home/q")
+    group.sync(b)
+    assert b.sql("SELECT project_id, directory FROM session") == [(Q, str(b.root / "home/q"))]
+
+
+def test_an_edit_is_not_kept_out_by_a_row_beside_it_that_this_version_cannot_hold(group: Group) -> None:
+    """b's second record set has both, and the new machine reads it before a's log has brought the message."""
+    a, b = group.add("a", 2), group.add("b", 1)
+    group.edit(b, _conversation("ses_1"))
+    group.sync(b, a)
+    group.edit(a, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(a, b)
+    group.edit(b, lambda db, _: db.execute("""UPDATE part SET data='{"type": "hologram"}' WHERE id='prt_msg_ses_1u'"""))
+    group.edit(b, lambda db, now: edits.edit_part(db, "prt_msg_morea", "edited on b", now))
+    group.sync(b)
+    c = group.add("c", 3)
+    group.sync(c)
+    assert "edited on b" in c.sql("SELECT data FROM part WHERE id='prt_msg_morea'")[0][0]
+
+
+def test_taking_away_just_what_came_in_is_an_edit_too(group: Group) -> None:
+    a, b = group.add("a", 1, version="1.14.41"), group.add("b", 2, version="1.14.41")
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b, a)
+    group.edit(
+        b,
+        lambda db, now: edits.insert(
+            db,
+            "part",
+            {
+                "id": "prt_new",
+                "message_id": "msg_ses_1a",
+                "session_id": "ses_1",
+                "time_created": now,
+                "time_updated": now,
+                "data": '{"type": "text", "text": "from b"}',
+            },
+        ),
+    )
+    group.sync(b, a)
+    group.edit(a, lambda db, _: edits.delete_part(db, "prt_new"))
+    group.sync(a, b)
+    assert b.sql("SELECT id FROM part WHERE id='prt_new'") == [], "a deleted it, and nobody ever heard of that"
+
+
+def test_totals_of_a_session_from_an_older_opencode_follow_a_deletion_on_the_machine_where_it_was_made(group: Group) -> None:
+    """1.14 counts nothing: the newer ones add up what the messages say, and so must the one that took a message away."""
+    a, b, c = group.add("a", 1, version="1.14.41"), group.add("b", 2), group.add("c", 3)
+    group.edit(a, _conversation("ses_1"))
+    group.edit(a, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(a, b, c)
+    group.edit(b, lambda db, _: edits.delete_message(db, "msg_morea"))
+    group.sync(b, a, c, b)
+    assert b.sql("SELECT cost, tokens_input FROM session") == c.sql("SELECT cost, tokens_input FROM session") == [(0.25, 10)]
+    group.edit(a, lambda db, _: upgrade(db, "1.18.33"))
+    group.sync(a)
+    group.edit(a, lambda db, _: edits.delete_message(db, "msg_ses_1a"))
+    group.sync(a, b, c, a)
+    assert [machine.sql("SELECT cost FROM session") for machine in (a, b, c)] == [[(0,)]] * 3
+
+
+def test_a_part_that_came_while_its_message_was_deleted_is_there_when_the_message_returns(group: Group) -> None:
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
+    group.edit(c, _conversation("ses_1"))
+    group.edit(c, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(c, a, b)
+    group.edit(a, lambda db, _: edits.delete_message(db, "msg_moreu"))
+    group.edit(c, lambda db, now: edits.edit_part(db, "prt_msg_moreu", "edited on c", now))
+    group.sync(a, c, a)
+    group.edit(b, lambda db, now: edits.edit_message(db, "msg_moreu", "kept by b", now))
+    group.sync(b, a, b, c, a)
+    for machine in (b, c, a):
+        assert "edited on c" in str(machine.sql("SELECT data FROM part WHERE id='prt_msg_moreu'")), (
+            f"{machine.root.name} has the message without what was written in it"
+        )
+
+
+def test_a_session_that_was_restored_has_what_had_come_for_it_meanwhile(group: Group) -> None:
+    """b never saw a's second turn before a deleted the session; once b brings it back, the turn is part of it, on b too."""
+    a, b = group.add("a", 1), group.add("b", 2)
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b)
+    group.edit(a, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(a)
+    group.edit(a, lambda db, _: edits.delete_session(db, "ses_1"))
+    group.sync(a, b)
+    assert _sessions(b) == []
+    deletion = b.sidecar.history(HistoryParams(), Task()).cycles[0].cycle_id
+    b.sidecar.restore(RestoreParams(deletion), Task())
+    group.sync(b, a, b)
+    assert b.content() == a.content()
+    assert len(b.content()["message"]) == 4
+
+
+def test_a_session_that_was_moved_is_in_the_other_projects_folder_also_after_the_shadow_was_lost(group: Group) -> None:
+    a, b = group.add("a", 1), group.add("b", 2)
+    for machine in (a, b):
+        open_project(machine, Q, machine.root / "home/q")
+    group.edit(a, _conversation("ses_1", project=P))
+    group.sync(a, b)
+    group.edit(a, lambda db, _: edits.move(db, "ses_1", Q))
+    group.sync(a)
+    b.sidecar.preview(CycleParams(), Task())  # fetches, and applies nothing
+    for path in b.own_state.glob("shadow.db*"):
+        path.unlink()
+    group.sync(b)
+    assert b.sql("SELECT project_id, directory FROM session") == [(Q, str(b.root / "home/q"))]
+
+
+@pytest.mark.timeout(60)
+def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_to(group: Group) -> None:
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b, c)
+    group.edit(a, lambda db, _: edits.delete_message(db, "msg_ses_1u"))
+    group.sync(a)
+    for machine in (b, c):
+        group.edit(machine, lambda db, now, name=machine.root.name: edits.edit_message(db, "msg_ses_1u", f"kept by {name}", now))
+        machine.sidecar.push(CycleParams(), Task())
+
+    def delete(progress: Progress) -> None:
+        if progress.phase == "apply":
+            a.sql("DELETE FROM session WHERE id='ses_1'")
+
+    group.now += 60_000
+    a.sidecar.run(CycleParams(), Task(delete))
+    group.sync(a, b, c, a)
+    assert a.content() == b.content() == c.content()
