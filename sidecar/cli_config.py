@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from protocol.common import NoParams
-from protocol.config import ConfigResult, ConfigSetParams, ResolveParams, ResolveResult
+from protocol.config import ConfigResult, ConfigSetParams, EnableSecretsParams, ResolveParams, ResolveResult
 from protocol.sync import FileChange
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -24,6 +24,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     config = commands.add_parser("config", parents=[common], help="show or change our settings")
     config.add_argument("name", nargs="?", metavar="NAME", help="one setting, e.g. includeConfig")
     config.add_argument("value", nargs="?", metavar="VALUE", help="true, false, a JSON list, or null for the default")
+    secrets = commands.add_parser("enable-secrets", parents=[common], help="opencode's credentials travel, too, where strangers cannot read them")
+    secrets.add_argument("--acknowledge-private", action="store_true", help="strangers cannot read the remote; I have checked")
     resolve = commands.add_parser("resolve", parents=[common], help="list or settle settings that were changed here and elsewhere")
     resolve.add_argument("path", nargs="?", metavar="CONFLICT", help="as the list shows it, or a file for all of its conflicts")
     resolve.add_argument("choice", nargs="?", choices=("mine", "theirs", "both", "text"), help="which one to keep")
@@ -42,6 +44,10 @@ def config(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int,
     except ValueError:
         raise SidecarError("invalidParams", "The value must be true, false, null or a JSON list.", detail=args.value[:80], remedy="Quote lists.") from None
     return EXIT_DONE, sidecar.config_set(ConfigSetParams({args.name: value}), task)
+
+
+def enable_secrets(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
+    return EXIT_DONE, sidecar.enable_secrets(EnableSecretsParams(args.acknowledge_private), task)
 
 
 def resolve(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
@@ -83,5 +89,9 @@ def preview_lines(files: Sequence[FileChange]) -> list[str]:
     return lines
 
 
-COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any]]] = {"config": config, "resolve": resolve}
-TEXTS: dict[str, Callable[[Any], list[str]]] = {"config": config_text, "resolve": resolve_text}
+COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any]]] = {
+    "config": config,
+    "enable-secrets": enable_secrets,
+    "resolve": resolve,
+}
+TEXTS: dict[str, Callable[[Any], list[str]]] = {"config": config_text, "enable-secrets": config_text, "resolve": resolve_text}
