@@ -114,7 +114,7 @@ def _look_at(repo: VaultRepo, task: Task, heads: dict[str, str]) -> tuple[str, s
         return _VAULT, branch, commit
     if any(mark in known for mark in _SYNCEDS_MARKS):
         return _SYNCED, branch, commit
-    starter = len(heads) == 1 and all(_STARTER_FILE.fullmatch(path) for path in known)
+    starter = len(heads) == 1 and bool(known) and all(_STARTER_FILE.fullmatch(path) for path in known)
     return _STARTER if starter else _OTHER, branch, commit
 
 

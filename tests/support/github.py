@@ -10,10 +10,12 @@ import base64
 import json
 import os
 import re
+import shutil
 import socketserver
 import ssl
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -24,11 +26,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.support.gitremote import bare
+from tests.support import edits
+from tests.support.gitremote import bare, git
+from tests.support.machines import Machine, from_schema
 
+REAL_GH = shutil.which("gh")
+"""None: GitHub's command line is not installed, and what needs it cannot be tested."""
 TOKEN = "gho_" + "Tr4velsNowhere".ljust(36, "0")
 LOGIN = "ada"
-HOSTS = ("github.com", "api.github.com")
+OTHER_HOST = "git.example.org"
+HOSTS = ("github.com", "api.github.com", OTHER_HOST)
+"""The last one is some other git host, with the same repositories and logins, and no API."""
 
 
 @dataclass
@@ -60,6 +68,39 @@ class Repository:
 
 
 @dataclass
+class OnGitHub(Machine):
+    """A machine whose user has gh. `more`: of their environment."""
+
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return super().environ | self.more
+
+
+def on(tmp_path: Path, hub: GitHub, name: str, *, logged_in: bool = True, **more: str) -> OnGitHub:
+    """One with a database in which there is one session, named after the machine. `more`: of the environment."""
+    root = from_schema(tmp_path / name).root
+    made = OnGitHub(root, more=hub.environ(logged_in=logged_in) | more)
+    connection = made.connect()
+    now = int(time.time() * 1000) - 60_000
+    edits.new_session(connection, f"ses_{name}", now, title=f"of {name}")
+    edits.add_turn(connection, f"ses_{name}", name, now)
+    connection.close()
+    return made
+
+
+def fails(machine: Machine, kind: str, *arguments: str) -> dict[str, Any]:
+    """The error of a command that is to fail."""
+    done = machine.run("--json", *arguments)
+    assert "Traceback" not in done.stderr
+    error: dict[str, Any] = json.loads(done.stdout)["error"]
+    assert (error["kind"], done.returncode) == (kind, 1), error
+    assert TOKEN not in done.stdout + done.stderr, "the user's token was printed"
+    return error
+
+
+@dataclass
 class GitHub:
     """`orgs`: name -> whether ada may create repositories there. `asked`: what was asked of the API, in order. `pushed_as`: users of git."""
 
@@ -81,8 +122,14 @@ class GitHub:
         self._server.shutdown()
         self._server.server_close()
 
+    def log_in(self) -> None:
+        """As `gh auth login` leaves it."""
+        folder = self.root / "gh"
+        folder.mkdir(exist_ok=True)
+        (folder / "hosts.yml").write_text(f"github.com:\n    oauth_token: {TOKEN}\n    user: {LOGIN}\n    git_protocol: https\n")
+
     def environ(self, *, logged_in: bool = True) -> dict[str, str]:
-        """For gh and git, in the user's own environment."""
+        """For gh and git, in the user's own environment; logged in by a token in there."""
         certificate = str(self.root / "certificate.pem")
         proxy = f"http://127.0.0.1:{self._server.server_address[1]}"
         said = {"HTTPS_PROXY": proxy, "https_proxy": proxy, "SSL_CERT_FILE": certificate, "GIT_SSL_CAINFO": certificate, "NO_PROXY": "127.0.0.1"}
@@ -107,6 +154,12 @@ class GitHub:
             known = found[1] == LOGIN or found[1] in self.orgs
             said = {"login": found[1], "node_id": "O_1" if found[1] in self.orgs else "U_1", "type": "Organization" if found[1] in self.orgs else "User"}
             return (200, said) if known else (404, {"message": "Not Found"})
+        if (found := re.fullmatch(r"/repos/([^/]+/[^/]+)(?:/contents/(.+))?", path)) and found[1] in self.repositories:
+            made = self.repositories[found[1]]
+            if found[2] is None:
+                return 200, {"full_name": found[1], "visibility": made.fields(found[1])["visibility"].lower()}
+            if git(made.path, "ls-tree", "HEAD", found[2], check=False):
+                return 200, {"path": found[2]}
         return 404, {"message": "Not Found"}
 
     def _graphql(self, query: str, given: dict[str, Any]) -> dict[str, Any]:

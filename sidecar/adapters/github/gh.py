@@ -23,7 +23,6 @@ MAX_LISTED = 1000
 _MAX_BYTES = 4 << 20
 _FIELDS = "nameWithOwner,isPrivate,isInOrganization,isEmpty,sshUrl"
 _DROPPED = frozenset({"GH_REPO", "GH_DEBUG", "DEBUG", "GH_FORCE_TTY", "CLICOLOR_FORCE", "GH_PROMPT_DISABLED", "NODE_OPTIONS", "LD_PRELOAD"})
-_TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_)\w+")
 _URL_REMEDY = "Or create an empty private repository in a browser, and give its URL."
 _RULES = (
     (r"gh auth login|http 401|bad credentials|authentication", "authFailed", "gh is not logged in to GitHub.", f"Run `gh auth login`. {_URL_REMEDY}"),
@@ -174,7 +173,7 @@ class Gh:
 
 
 def _failed(said: str) -> SidecarError:
-    detail = "gh: " + _TOKEN.sub("***", without_credentials(" ".join(said.split())))[:300]
+    detail = "gh: " + without_credentials(" ".join(said.split()))[:300]
     for pattern, kind, message, remedy in _RULES:
         if re.search(pattern, said, re.IGNORECASE):
             return SidecarError(kind, message, detail=detail, remedy=remedy)
