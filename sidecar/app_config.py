@@ -43,7 +43,7 @@ class ConfigUseCases(RemoteUseCases):
         return ConfigResult(str(path), str(source), dict(chosen.switches), {name: list(value) for name, value in zip(LISTS, lists, strict=True)}, problems)
 
     def config_set(self, params: ConfigSetParams, task: Task) -> ConfigResult:
-        """Change settings; comments in their file stay. Raises invalidParams."""
+        """Change settings; comments in their file stay. Raises invalidParams, remoteNotPrivate."""
         from sidecar.adapters.config import files, jsonc
 
         given = {name: value for name, value in params.values.items() if value is not None}

@@ -18,7 +18,8 @@ CONTROL = dict.fromkeys((*range(32), *range(127, 160), *range(8234, 8239), *rang
 
 def somebody_there(args: argparse.Namespace) -> bool:
     """Whether a question would be seen and answered."""
-    return not args.json and not args.quiet and sys.stdin.isatty() and sys.stderr.isatty()
+    silent = getattr(args, "json", False) or getattr(args, "quiet", False)
+    return not silent and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 @contextmanager
@@ -45,6 +46,15 @@ def yes(question: str, task: Task) -> bool:
 def ask(question: str, task: Task) -> str:
     """One line of the terminal; Ctrl-C is noticed while it waits."""
     say(question, end="")
-    while os.name == "posix" and not select.select([sys.stdin], [], [], 0.1)[0]:
-        task.check()
-    return sys.stdin.readline().strip()
+    if os.name != "posix":
+        return sys.stdin.readline().strip()
+    typed = b""
+    while not typed.endswith(b"\n"):
+        if not select.select([sys.stdin], [], [], 0.1)[0]:
+            task.check()
+            continue
+        byte = os.read(sys.stdin.fileno(), 1)  # a buffer would hide from `select` what was typed ahead
+        if not byte:
+            break
+        typed += byte
+    return typed.decode("utf-8", "replace").strip()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sidecar.app import Sidecar
 
 EXIT_DONE = 0
-_SESSIONS_SHOWN = 20
+_SESSIONS_SHOWN, _LINES_SHOWN = 20, 200
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -46,22 +46,30 @@ def link(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, A
         new_device=args.new_device,
         dry_run=args.dry_run,
     )
-    agree = (lambda result: _agrees(result, task)) if somebody_there(args) and not args.yes else None
+    asks = somebody_there(args) and not args.yes and not args.dry_run
+    seen: list[LinkResult] = []
+
+    def agrees(result: LinkResult) -> bool:
+        seen.append(result)
+        return _agrees(result.preview, task)
+
     try:
-        return EXIT_DONE, sidecar.link(params, task, agree)
+        result = sidecar.link(params, task, agrees if asks else None)
     except SidecarError as error:
         with paused():
             key = cli_keys.asked_key(error, args)
-    return EXIT_DONE, sidecar.link(evolve(params, key=key), task, agree)
+        result = sidecar.link(evolve(params, key=key), task, agrees if asks else None)
+    # What was shown with the question is not shown again.
+    return EXIT_DONE, evolve(result, preview=evolve(result.preview, files=[], warnings=[])) if seen and _touches(result.preview) else result
 
 
 # --- what the first sync would do ----------------------------------------------------------------------------------
-def _agrees(result: LinkResult, task: Task) -> bool:
+def _agrees(plan: PreviewResult, task: Task) -> bool:
     """Ask when something that is here would change, or opencode would be able to run something new."""
-    if not _touches(result.preview):
+    if not _touches(plan):
         return True
     with paused():
-        for line in ["What the first sync would do here:", *preview_lines(result.preview)]:
+        for line in ["What the first sync would do here:", *preview_lines(plan)]:
             say(line)
         say("Each file is kept first, as `history` lists it and `restore` brings it back.")
         return yes("Link, and let it? [y/N] ", task)
@@ -79,7 +87,10 @@ def preview_lines(plan: PreviewResult) -> list[str]:
     both = [change for change in plan.sessions if change.change in ("both", "deleteIn")]
     lines += [f"   🔄 {change.title or change.id}" for change in both[:_SESSIONS_SHOWN]]
     lines += [f"   and {len(both) - _SESSIONS_SHOWN} more that are on both sides"] if len(both) > _SESSIONS_SHOWN else []
-    lines += [f"   {line}" for line in cli_config.preview_lines(plan.files)]
+    files = sorted(plan.files, key=lambda file: (not file.executable, file.change != "conflict"))
+    lines += [f"   {line}" for line in cli_config.preview_lines(files)]
+    if len(lines) > _LINES_SHOWN:
+        lines[_LINES_SHOWN:] = [f"   … {len(lines) - _LINES_SHOWN} more lines; `--dry-run --json` shows all"]
     if any(file.change == "conflict" for file in plan.files):
         lines.append("   A conflict changes nothing: yours stays here, theirs stays there, until `opencode-sidecar resolve` settles it.")
     return lines + [f"   ⚠️ {warning}" for warning in plan.warnings]

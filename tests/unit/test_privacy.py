@@ -43,8 +43,7 @@ class World:
                 self.gate.recheck(url, Task())
             else:
                 self.gate.require(url, Task(), acknowledged=acknowledged)
-        except SidecarError as error:
-            assert error.kind == "remoteNotPrivate"
+        except SidecarError:
             return False
         return True
 
@@ -138,7 +137,10 @@ def test_one_address_in_other_words(same: str) -> None:
     assert fingerprint(check_remote_url(same)) == fingerprint(HUB)
 
 
-@given(st.from_regex(r"[a-z]{1,8}\.org(:8[0-9]{3})?/[a-z]{1,6}/[a-z]{1,6}", fullmatch=True), st.from_regex(r"[a-z]{1,8}\.org(:8[0-9]{3})?/[a-z]{1,6}/[a-z]{1,6}", fullmatch=True))
+@given(
+    st.from_regex(r"[a-z]{1,8}\.org(:8[0-9]{3})?/[a-z]{1,6}/[a-z]{1,6}", fullmatch=True),
+    st.from_regex(r"[a-z]{1,8}\.org(:8[0-9]{3})?/[a-z]{1,6}/[a-z]{1,6}", fullmatch=True),
+)
 def test_other_places_are_others(one: str, other: str) -> None:
     same = fingerprint(check_remote_url(f"https://{one}")) == fingerprint(check_remote_url(f"https://{other}"))
     assert same is (one == other)

@@ -15,8 +15,8 @@ from protocol.trust import DoctorParams
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support.edits import rename
-from tests.support.gitremote import git, script
 from tests.support.github import OTHER_HOST, TOKEN, GitHub, OnGitHub, on
+from tests.support.gitremote import git, script
 
 ON_HUB, ELSEWHERE = "https://github.com/ada/vault.git", f"https://{OTHER_HOST}/ada/vault.git"
 DAY = 24 * 3600 * 1000

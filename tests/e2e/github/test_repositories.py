@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gitremote import commit_in, git, script
 from tests.support.github import TOKEN, GitHub, OnGitHub, fails, on
+from tests.support.gitremote import commit_in, git, script
 from tests.support.rawclient import RawClient
 
 DEFAULT = "ada/opencode-sidecar-vault"
@@ -167,7 +167,9 @@ def test_without_a_network(hub: GitHub, a: OnGitHub) -> None:
     assert fails(a, "remoteUnreachable", "init", "--github")["retryable"]
 
 
-@pytest.mark.parametrize("words", ["not json", '{"isPrivate": "yes"}', '{"isPrivate": true, "nameWithOwner": "--evil", "isEmpty": true, "sshUrl": "x"}', "[]", ""])
+@pytest.mark.parametrize(
+    "words", ["not json", '{"isPrivate": "yes"}', '{"isPrivate": true, "nameWithOwner": "--evil", "isEmpty": true, "sshUrl": "x"}', "[]", ""]
+)
 def test_a_gh_that_prints_garbage(tmp_path: Path, hub: GitHub, words: str) -> None:
     script(tmp_path / "bin/gh", f"cat <<'EOF'\n{words}\nEOF")
     c = on(tmp_path, hub, "c", PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
