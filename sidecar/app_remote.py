@@ -51,7 +51,9 @@ class RemoteUseCases(Part):
         if there is None:
             task.report("create", message=f"making {name.full}")
             gh.create(name, task)
-            there = gh.view(name, task)
+            for pause in (0.0, 1.0, 3.0):  # GitHub may need a moment until it shows what it made
+                task.wait(pause)
+                there = there or gh.view(name, task)
         if there is None or there.visibility != "private":
             shown = f"{name.full} on {name.host}"
             what = "cannot be seen after it was made" if there is None else f"is {there.visibility}: others can read it"

@@ -21,7 +21,7 @@ from sidecar.services.workspace import Identity
 
 if TYPE_CHECKING:
     from sidecar.adapters.git import VaultRepo
-
+    from sidecar.services.workspace import Workspace
 
 _DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"})
 
@@ -33,7 +33,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         """Make a new vault. Raises invalidRemote, remoteNotEmpty, alreadyConfigured, remoteNotPrivate, and git's kinds."""
         from sidecar.services import setup
 
-        _one_place(params.remote, params.github)
+        _one_place(params.remote, params.github, params.move_to)
         if params.move_to is not None:
             return self._move(params.move_to, acknowledged=params.acknowledge_private, task=task)
         with self._exclusive(task), self._ours():
@@ -127,7 +127,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     self._give_up_identity()
                 if not (self.settings.own_state / "vault.git").exists():  # what was fetched to look at it need not come twice
                     (scratch / "vault.git").rename(self.settings.own_state / "vault.git")
-            return self._link(evolve(params, new_device=False), task)
+            return self._link(evolve(params, new_device=False), task, shown=result.preview)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -138,7 +138,8 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             shutil.rmtree(scratch, ignore_errors=True)
             return self._elsewhere(scratch)._link(evolve(params, key_store=None, new_device=False), task, without_database=True)
 
-    def _link(self, params: LinkParams, task: Task, *, without_database: bool = False) -> LinkResult:
+    def _link(self, params: LinkParams, task: Task, *, shown: PreviewResult | None = None, without_database: bool = False) -> LinkResult:
+        """`shown`: what the first cycle would do, when that was looked at just now."""
         from sidecar.services import report, setup
 
         with self._exclusive(task), self._ours():
@@ -163,13 +164,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:
-                    try:
-                        plan = report.preview(ws, task)
-                    except SidecarError as error:
-                        if error.kind not in _DATABASE or not without_database:
-                            raise
-                        plan = PreviewResult("", up_to_date=True, warnings=[error.message])
-                    preview = self._with_config_preview(ws, plan, task)
+                    preview = shown if shown is not None and shown.cycle_id else self._first_preview(ws, task, without_database=without_database)
                     devices = report.remote_devices(ws, task)
             except SidecarError as error:
                 if error.kind in _DATABASE:
@@ -179,6 +174,18 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     self._key_path.unlink(missing_ok=True)
                 raise
             return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
+
+    def _first_preview(self, ws: Workspace, task: Task, *, without_database: bool) -> PreviewResult:
+        """`without_database`: configuration comes before opencode was ever started, and is to be seen first all the same."""
+        from sidecar.services import report
+
+        try:
+            plan = report.preview(ws, task)
+        except SidecarError as error:
+            if error.kind not in _DATABASE or not without_database:
+                raise
+            plan = PreviewResult("", up_to_date=True, warnings=[error.message])
+        return self._with_config_preview(ws, plan, task)
 
     def _known(self, params: LinkParams) -> Identity | None:
         """Who this device is already, unless it shall not be that any more."""
@@ -252,6 +259,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         return str(path)
 
 
-def _one_place(remote: str | None, github: str | None) -> None:
-    if remote is not None and github is not None:
-        raise SidecarError("invalidParams", "There are two remotes: an address, and a name on GitHub.", remedy="Give one of them.")
+def _one_place(*places: str | None) -> None:
+    """`remote`, `github`, `moveTo`."""
+    if sum(place is not None for place in places) > 1:
+        raise SidecarError("invalidParams", "There is more than one place: an address, a name on GitHub, an address to move to.", remedy="Give one of them.")

@@ -23,6 +23,7 @@ MAX_LISTED = 1000
 _MAX_BYTES = 4 << 20
 _FIELDS = "nameWithOwner,isPrivate,isInOrganization,isEmpty,sshUrl"
 _DROPPED = frozenset({"GH_REPO", "GH_DEBUG", "DEBUG", "GH_FORCE_TTY", "CLICOLOR_FORCE", "GH_PROMPT_DISABLED", "NODE_OPTIONS", "LD_PRELOAD"})
+_ABSENT = r"could not resolve to a repository|http 404"
 _URL_REMEDY = "Or create an empty private repository in a browser, and give its URL."
 _RULES = (
     (r"gh auth login|http 401|bad credentials|authentication", "authFailed", "gh is not logged in to GitHub.", f"Run `gh auth login`. {_URL_REMEDY}"),
@@ -71,12 +72,12 @@ class Gh:
 
     def view(self, name: RepositoryName, task: Task) -> Repository | None:
         """None when there is none, or none that this user may see."""
-        done = self._run(task, "repo", "view", name.full, "--json", _FIELDS, absent=r"could not resolve to a repository|http 404")
+        done = self._run(task, "repo", "view", name.full, "--json", _FIELDS, absent=_ABSENT)
         return None if done is None else self._repository(name, self._json(done), task)
 
     def visibility(self, name: RepositoryName, task: Task) -> str | None:
         """private, internal or public; None when this user cannot see such a repository."""
-        done = self._run(task, "repo", "view", name.full, "--json", "isPrivate,isInOrganization", absent=r"could not resolve to a repository|http 404")
+        done = self._run(task, "repo", "view", name.full, "--json", "isPrivate,isInOrganization", absent=_ABSENT)
         return None if done is None else self._visibility(name, self._json(done), task)
 
     def create(self, name: RepositoryName, task: Task) -> None:

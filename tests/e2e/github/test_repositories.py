@@ -133,7 +133,7 @@ def test_an_owner_who_does_not_let_you(hub: GitHub, a: OnGitHub, owner: str, org
     assert hub.repositories == {}
 
 
-@pytest.mark.parametrize("name", ["--foo", "a/b/c", "-x/y", "vault;x", "Ünïcode", "x\ny", "x\x1b[2J", "..", "a b", "/x", "x/", "x/..", "é" * 200, "$(id)", "."])
+@pytest.mark.parametrize("name", ["--foo", "a/b/c", "Ünïcode", "x\x1b[2J", "x\ny", ".."])
 def test_names_that_are_none(hub: GitHub, a: OnGitHub, name: str) -> None:
     for command in ("init", "link"):
         error = fails(a, "invalidParams", command, f"--github={name}")
