@@ -70,10 +70,11 @@ class PrivacyGate:
 
     def known(self, url: RemoteUrl) -> Known:
         """What this machine remembers of an address."""
-        try:
-            return Known(**self._records().get(fingerprint(url), {}))
-        except TypeError:
+        said = self._records().get(fingerprint(url), {})
+        visibility, at, due = said.get("visibility"), said.get("at"), said.get("due")
+        if visibility not in (PRIVATE, INTERNAL, PUBLIC, UNKNOWN) or not isinstance(at, int) or not isinstance(due, int):
             return Known()
+        return Known(said.get("acknowledged") is True, visibility, at, due)
 
     def keep_only(self, url: RemoteUrl) -> None:
         """The vault is at this address from now on: what was said of others counts no more."""

@@ -13,6 +13,7 @@ import pytest
 from tests.support.github import TOKEN, GitHub, OnGitHub, fails, on
 from tests.support.gitremote import commit_in, git, script
 from tests.support.rawclient import RawClient
+from tests.support.terminal import at_terminal
 
 DEFAULT = "ada/opencode-sidecar-vault"
 
@@ -139,6 +140,19 @@ def test_names_that_are_none(hub: GitHub, a: OnGitHub, name: str) -> None:
         error = fails(a, "invalidParams", command, f"--github={name}")
         assert "\x1b" not in json.dumps(error, ensure_ascii=False)
     assert hub.asked == [], "an impossible name reached GitHub"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
+def test_at_a_terminal_one_is_picked(tmp_path: Path, hub: GitHub, a: OnGitHub) -> None:
+    a.cli("init", "--github", "opencode-sync", "--encryption", "none")
+    b = on(tmp_path, hub, "b")
+    status, screen = at_terminal(b, ["link", "--github"], {"Join this one? [y/N]": "\n"})
+    assert (status, "ada/opencode-sync (private)" in screen, (b.own_state / "device.json").exists()) == (130, True, False)
+    commit_in(hub.add("ada/opencode-sidecar-vault").path, "main", {".opencode-sidecar/vault.json": "{}"})
+    for answer in ("3\n", "0\n", "x\n"):
+        assert at_terminal(b, ["link", "--github"], {"Which one? [1-2]": answer})[0] == 130
+    assert at_terminal(b, ["link", "--github"], {"Which one? [1-2]": "2\n"})[0] == 0
+    assert b.cli("status")["remote"] == "https://github.com/ada/opencode-sync.git"
 
 
 # --- gh in a bad mood ------------------------------------------------------------------------------------------------
