@@ -115,7 +115,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         if not params.dry_run and (agree is None or self._known(params) is not None):
             return self._link(params, task)
         self._require_new(replacing=params.new_device)
-        scratch = self.settings.own_state / "link-preview"
+        scratch = self._scratch
         try:
             result = self._would_link(params, scratch, task)
             if params.dry_run:
@@ -125,7 +125,9 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             with self._exclusive(task), self._ours():
                 if params.new_device:
                     self._give_up_identity()
-                if not (self.settings.own_state / "vault.git").exists():  # what was fetched to look at it need not come twice
+                if (scratch / "vault.git").exists() and not (
+                    self.settings.own_state / "vault.git"
+                ).exists():  # what was fetched to look at it need not come twice
                     (scratch / "vault.git").rename(self.settings.own_state / "vault.git")
             return self._link(evolve(params, new_device=False), task, shown=result.preview)
         finally:
@@ -143,6 +145,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         from sidecar.services import report, setup
 
         with self._exclusive(task), self._ours():
+            shutil.rmtree(self._scratch, ignore_errors=True)  # of a look that was killed
             known = self._known(params)
             if known is None or (params.key is None and params.passphrase is None):
                 self._require_new(replacing=params.new_device)
@@ -174,6 +177,10 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     self._key_path.unlink(missing_ok=True)
                 raise
             return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
+
+    @property
+    def _scratch(self) -> Path:
+        return self.settings.own_state / "link-preview"
 
     def _first_preview(self, ws: Workspace, task: Task, *, without_database: bool) -> PreviewResult:
         """`without_database`: configuration comes before opencode was ever started, and is to be seen first all the same."""

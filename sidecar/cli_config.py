@@ -60,6 +60,8 @@ def resolve(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int
 def config_text(result: ConfigResult) -> list[str]:
     lines = [f"Settings in {result.path}" + ("" if result.source == result.path else f" (not there yet; taken from {result.source})")]
     lines += [f"   {name} {json.dumps(value)}" for name, value in {**result.settings, **result.lists}.items()]
+    if result.settings.get("includeConfig"):
+        lines.append("   `opencode-sidecar preview` shows what the next sync would change here.")
     return lines + [f"⚠️ {problem}" for problem in result.problems]
 
 

@@ -85,7 +85,7 @@ def make_vault(repo: VaultRepo, task: Task, vault_id: str, encryption: Callable[
     task.report("connect")
     heads = repo.remote_heads(task)
     holds, branch, parent = _look_at(repo, task, heads)
-    if holds not in (_NOTHING, _STARTER, *((_SYNCED,) if adopt else ())):
+    if holds not in (_NOTHING, _SYNCED if adopt else _STARTER):
         raise _not_empty(holds, heads)
     created = int(time.time() * 1000)
     manifest = {"format": FORMAT, "vault": vault_id, "encryption": "none", "created": created}
@@ -124,6 +124,10 @@ def _not_empty(holds: str, heads: dict[str, str]) -> SidecarError:
         _SYNCED: (
             "This is a repository of opencode-synced.",
             "`opencode-sidecar init REMOTE --adopt` makes it a vault and leaves its files where they are; or give an empty repository.",
+        ),
+        _STARTER: (
+            "There is nothing of opencode-synced in this repository.",
+            "Give another address, or leave out --adopt: then its files stay beside a new vault.",
         ),
     }.get(holds, ("The remote is not empty, and holds something else.", "Give an empty repository, or one with no more than a README."))
     return SidecarError("remoteNotEmpty", message, detail=", ".join(sorted(heads)[:5]), remedy=remedy)

@@ -117,8 +117,16 @@ def test_a_dry_run_shows_it_and_leaves_nothing(machine: Make, remote: Path, key:
         client.kill()
     assert {path: path.read_bytes() for path in mine} == mine
     c = machine("c")
-    assert c.cli("link", str(remote), "--key", key, "--dry-run")["linked"] is False
+    assert c.run("link", str(remote), "--key", key, "--dry-run").stdout.startswith("🔗 Not linked yet")
     assert state(c) == set(), "looking left something behind"
+
+
+def test_a_look_that_was_killed_leaves_no_key_behind_after_the_next_link(machine: Make, remote: Path, key: str) -> None:
+    b = machine("b")
+    (b.own_state / "link-preview").mkdir(parents=True)
+    (b.own_state / "link-preview/keys.json").write_text("{}")
+    b.sidecar.link(LinkParams(str(remote), key=key), Task())
+    assert not (b.own_state / "link-preview").exists()
 
 
 def test_a_dry_run_needs_no_database_and_an_error_leaves_nothing(machine: Make, remote: Path, key: str) -> None:
@@ -196,14 +204,14 @@ def outcome(call: Callable[[], object]) -> str:
 @pytest.mark.parametrize(
     ("branch", "files", "init", "adopt", "link"),
     [
-        ("main", {}, "done", "done", "remoteNotVault: The remote is empty."),
-        ("main", {"README.md": "# x"}, "done", "done", "remoteNotVault: There is no vault"),
-        ("master", {"README.md": "# x", ".gitignore": ""}, "done", "done", "remoteNotVault"),
+        ("main", {}, "done", "", "remoteNotVault: The remote is empty."),
+        ("main", {"README.md": "# x"}, "done", "", "remoteNotVault: There is no vault"),
+        ("master", {"README.md": "# x", ".gitignore": ""}, "done", "", "remoteNotVault"),
         ("main", SYNCED, "remoteNotEmpty: This is a repository of opencode-synced", "done", "remoteNotVault: This is a repository of opencode-synced"),
         ("master", SYNCED, "remoteNotEmpty", "done", "remoteNotVault"),
         ("main", {"README.md": "x", "main.py": "x"}, "remoteNotEmpty: The remote is not empty, and holds", "remoteNotEmpty", "remoteNotVault"),
         ("main", {"docs/README.md": "x"}, "remoteNotEmpty", "remoteNotEmpty", "remoteNotVault"),
-        ("trunk", {"LICENSE": "x"}, "done", "done", "remoteNotVault"),
+        ("trunk", {"LICENSE": "x"}, "done", "", "remoteNotVault"),
     ],
 )
 def test_what_is_at_the_other_end(machine: Make, remote: Path, branch: str, files: dict[str, str], init: str, adopt: str, link: str) -> None:
