@@ -57,3 +57,11 @@ class ConfigResult:
     settings: dict[str, bool]
     lists: dict[str, list[str]]
     problems: list[str] = Factory(list)
+
+
+@frozen
+class EnableSecretsParams:
+    """`acknowledge_private`: the user says that strangers cannot read the remote; needed where neither encryption nor GitHub shows it."""
+
+    acknowledge_private: bool = False
+    work_done_token: str | int | None = None

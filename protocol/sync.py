@@ -7,7 +7,8 @@ from attrs import Factory, frozen
 
 @frozen
 class InitParams:
-    """`remote`: a git URL or path; null makes an embedded bare repository under the state root.
+    """`remote`: a git URL or path. `github`: NAME or OWNER/NAME of a private repository that is made with the user's `gh`, or is there and empty;
+    "": of the usual name. Neither: an embedded bare repository under the state root.
 
     `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
     `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
@@ -38,19 +39,47 @@ class InitResult:
 
 @frozen
 class LinkParams:
-    """`key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
+    """`remote`: a git URL or path; or `github`: NAME or OWNER/NAME of a repository that the user's `gh` can see.
 
+    `key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
     `new_device`: give up this device's identity and start again under a new one (after its state was copied).
+    `dry_run`: say what would be, and stay unlinked.
     """
 
-    remote: str
+    remote: str | None = None
     key: str | None = None
     passphrase: str | None = None
     key_store: str | None = None
     device_name: str | None = None
     acknowledge_private: bool = False
     new_device: bool = False
+    github: str | None = None
+    dry_run: bool = False
     work_done_token: str | int | None = None
+
+
+@frozen
+class FindVaultsParams:
+    work_done_token: str | int | None = None
+
+
+@frozen
+class FoundVault:
+    """A repository of the user's on GitHub with one of the usual names. `name`: what `sync/link` takes as `github`.
+
+    `visibility`: private, internal or public. `vault`: it holds one; else `sync/init` can take it when it is `empty`, or opencode-synced's.
+    """
+
+    name: str
+    url: str
+    visibility: str
+    vault: bool
+    empty: bool
+
+
+@frozen
+class FindVaultsResult:
+    found: list[FoundVault] = Factory(list)
 
 
 @frozen
@@ -180,6 +209,7 @@ class LinkResult:
     remote: str
     devices: list[Device]
     preview: PreviewResult
+    linked: bool = True
 
 
 @frozen

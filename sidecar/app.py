@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import threading
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from protocol.sync import (
     CycleParams,
@@ -102,6 +103,8 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         from sidecar.services.cycle import run_cycle
 
         with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
+            if publish:
+                self._still_private(ws.identity, task)
             kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": params.allow_deletions}
             return self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
 
@@ -135,6 +138,9 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         from sidecar.app_shell import Shell
 
         return Shell(self.settings.environ, notify, output)
+
+    def _elsewhere(self, own: Path) -> Self:
+        return type(self)(dataclasses.replace(self.settings, own=own), self._wall)
 
     # --- parts ----------------------------------------------------------------------------------------------------
     @contextmanager

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from protocol.common import NoParams
-from protocol.config import ConfigResult, ConfigSetParams, ResolveParams, ResolveResult
+from protocol.config import ConfigResult, ConfigSetParams, EnableSecretsParams, ResolveParams, ResolveResult
 from protocol.sync import Attention, CycleResult, PreviewResult, StatusResult
 from protocol.trust import RestoreResult
-from sidecar.app_part import Part
+from sidecar.app_remote import RemoteUseCases
 from sidecar.domain.config_plan import LISTS, SWITCHES, ConfigSettings, settings_from
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -30,7 +30,7 @@ _NO_DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCor
 _NEW = b"// Settings of opencode-sidecar; docs/configuration.md says what they mean.\n{}\n"
 
 
-class ConfigUseCases(Part):
+class ConfigUseCases(RemoteUseCases):
     """Part of `Sidecar`, which gives it the rest."""
 
     # --- our settings -----------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ class ConfigUseCases(Part):
         return ConfigResult(str(path), str(source), dict(chosen.switches), {name: list(value) for name, value in zip(LISTS, lists, strict=True)}, problems)
 
     def config_set(self, params: ConfigSetParams, task: Task) -> ConfigResult:
-        """Change settings; comments in their file stay. Raises invalidParams."""
+        """Change settings; comments in their file stay. Raises invalidParams, remoteNotPrivate."""
         from sidecar.adapters.config import files, jsonc
 
         given = {name: value for name, value in params.values.items() if value is not None}
@@ -52,6 +52,8 @@ class ConfigUseCases(Part):
         if problems:
             raise SidecarError("invalidParams", f"{problems[0][:1].upper()}{problems[0][1:]}.", remedy="See docs/configuration.md.")
         with self._ours():
+            if params.values.get("includeSecrets"):
+                self._allow_secrets(task, acknowledged=False)
             path = self.settings.config_root / SETTINGS_FILE
             data = files.read_or_none(path) if path.exists() else None
             try:
@@ -66,6 +68,20 @@ class ConfigUseCases(Part):
             if changed != data:
                 files.write(files.place_of(path, ""), changed, private=False)
         return self.config_get(NoParams(), task)
+
+    def enable_secrets(self, params: EnableSecretsParams, task: Task) -> ConfigResult:
+        """opencode's credentials travel from the next cycle on, with the rest of the configuration. Raises remoteNotPrivate."""
+        with self._ours():
+            self._allow_secrets(task, acknowledged=params.acknowledge_private)
+        return self.config_set(ConfigSetParams({"includeConfig": True, "includeSecrets": True}), task)
+
+    def _allow_secrets(self, task: Task, *, acknowledged: bool) -> None:
+        """A vault that is sealed may hold credentials, and one that strangers cannot read. One that is made later is asked about then."""
+        from sidecar.services.setup import read_identity
+
+        identity = read_identity(self.settings.own_state / "device.json")
+        if identity is not None and identity.encryption == "none" and not identity.embedded:
+            self._require_private(identity.remote, task, acknowledged=acknowledged)
 
     def _config_settings(self) -> tuple[ConfigSettings, list[str], Path]:
         """Ours, else opencode-synced's as far as they go."""

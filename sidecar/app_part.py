@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from sidecar.domain.task import Task
 from sidecar.services.workspace import Identity
@@ -19,6 +21,11 @@ class Part(ABC):
     """Given by `Sidecar`, the composition root."""
 
     settings: Settings
+    _wall: Callable[[], int]
+
+    @abstractmethod
+    def _elsewhere(self, own: Path) -> Self:
+        """The same opencode, with everything that is ours in another folder."""
 
     @abstractmethod
     def _exclusive(self, task: Task) -> AbstractContextManager[None]: ...
@@ -34,3 +41,7 @@ class Part(ABC):
 
     @abstractmethod
     def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
+
+    @abstractmethod
+    def _who_can_read(self, identity: Identity, task: Task) -> tuple[bool, str, str]:
+        """Whether that is well, what is known, and what to do."""

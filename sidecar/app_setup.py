@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protocol.sync import InitParams, InitResult, LinkParams, LinkResult
+from attrs import evolve
+
+from protocol.sync import InitParams, InitResult, LinkParams, LinkResult, PreviewResult
 from sidecar.adapters.files.atomic import write_private
 from sidecar.app_config import ConfigUseCases
 from sidecar.app_keys import KeyUseCases, key_store, manifest_of, new_ring, recovery_text, ring_for
@@ -17,6 +21,9 @@ from sidecar.services.workspace import Identity
 
 if TYPE_CHECKING:
     from sidecar.adapters.git import VaultRepo
+    from sidecar.services.workspace import Workspace
+
+_DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"})
 
 
 class SetupUseCases(ConfigUseCases, KeyUseCases):
@@ -26,18 +33,20 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         """Make a new vault. Raises invalidRemote, remoteNotEmpty, alreadyConfigured, remoteNotPrivate, and git's kinds."""
         from sidecar.services import setup
 
-        if params.github:
-            raise SidecarError(
-                "unsupported", "Creating a repository on GitHub is not available yet.", remedy="Create an empty private repository there and give its URL."
-            )
+        _one_place(params.remote, params.github, params.move_to)
         if params.move_to is not None:
             return self._move(params.move_to, acknowledged=params.acknowledge_private, task=task)
         with self._exclusive(task), self._ours():
             self._require_new(replacing=False)
-            embedded, encryption, store = params.remote is None, params.encryption or setup.ENCRYPTIONS[1], key_store(params.key_store)
+            embedded, encryption, store = (
+                params.remote is None and params.github is None,
+                params.encryption or setup.ENCRYPTIONS[1],
+                key_store(params.key_store),
+            )
             ring = new_ring(encryption, params.passphrase)
-            acknowledged = params.acknowledge_private or ring is not None
-            remote = self._embedded_remote() if params.remote is None else self._check(params.remote, acknowledged=acknowledged)
+            remote = self._embedded_remote() if embedded else self._new_remote(params, task)
+            if ring is None:
+                self._require_private(remote, task, acknowledged=params.acknowledge_private)
             with self._repo(remote) as repo:
                 identity = self._begun(repo, remote, task)
                 if identity is None:
@@ -54,6 +63,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                             self._begun_path.unlink()
                         raise
             self._begun_path.replace(self._identity_path)
+            self._settled_at(remote)
             ring = self._ring(identity) if identity.encryption != "none" else None
             return InitResult(identity.vault_id, identity.device_id, self._display(remote), recovery_text(ring))
 
@@ -77,7 +87,9 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
 
         with self._exclusive(task), self._ours():
             identity = self._identity()
-            remote = self._check(target, acknowledged=acknowledged or identity.encryption != "none")
+            remote = self._checked(target)
+            if identity.encryption == "none":
+                self._require_private(remote, task, acknowledged=acknowledged)
             with self._repo(remote) as repo:
                 heads = repo.remote_heads(task)
                 if heads:
@@ -90,22 +102,62 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             self._write_identity(replace(identity, remote=remote, embedded=False))
             return InitResult(identity.vault_id, identity.device_id, self._display(remote))
 
-    def link(self, params: LinkParams, task: Task) -> LinkResult:
-        """Join an existing vault and show what the first cycle would do; changes nothing in the database."""
+    def link(self, params: LinkParams, task: Task, agree: Callable[[LinkResult], bool] | None = None) -> LinkResult:
+        """Join an existing vault and show what the first cycle would do; changes nothing in the database.
+
+        `agree` is shown what would be before anything is kept here, and may say no: Cancelled.
+        """
+        _one_place(params.remote, params.github)
+        if params.remote is None and not params.github:
+            raise SidecarError(
+                "invalidParams", "Which remote?", remedy="Give a URL, or the name of a repository on GitHub; `sync/findVaults` lists likely ones."
+            )
+        if not params.dry_run and (agree is None or self._known(params) is not None):
+            return self._link(params, task)
+        self._require_new(replacing=params.new_device)
+        scratch = self._scratch
+        try:
+            result = self._would_link(params, scratch, task)
+            if params.dry_run:
+                return evolve(result, linked=False)
+            if agree is not None and not agree(result):
+                raise SidecarError("cancelled", "Not linked: nothing was changed here.", remedy="Run it again when you like.")
+            with self._exclusive(task), self._ours():
+                if params.new_device:
+                    self._give_up_identity()
+                if (scratch / "vault.git").exists() and not (
+                    self.settings.own_state / "vault.git"
+                ).exists():  # what was fetched to look at it need not come twice
+                    (scratch / "vault.git").rename(self.settings.own_state / "vault.git")
+            return self._link(evolve(params, new_device=False), task, shown=result.preview)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _would_link(self, params: LinkParams, scratch: Path, task: Task) -> LinkResult:
+        """Link for real, with everything that is ours in a folder that is thrown away."""
+        key_store(params.key_store)
+        with self._exclusive(task), self._ours():
+            shutil.rmtree(scratch, ignore_errors=True)
+            return self._elsewhere(scratch)._link(evolve(params, key_store=None, new_device=False), task, without_database=True)
+
+    def _link(self, params: LinkParams, task: Task, *, shown: PreviewResult | None = None, without_database: bool = False) -> LinkResult:
+        """`shown`: what the first cycle would do, when that was looked at just now."""
         from sidecar.services import report, setup
 
         with self._exclusive(task), self._ours():
-            known = None if params.new_device else setup.read_identity(self._identity_path)
+            shutil.rmtree(self._scratch, ignore_errors=True)  # of a look that was killed
+            known = self._known(params)
             if known is None or (params.key is None and params.passphrase is None):
                 self._require_new(replacing=params.new_device)
             store = key_store(params.key_store)
-            remote = self._check(params.remote, acknowledged=True)
+            remote = self._checked(params.remote or "") if params.github is None else self._find_on_github(params.github, task)
             if params.new_device:
-                setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
+                self._give_up_identity()
             with self._repo(remote) as repo:
                 manifest = setup.read_vault(repo, task)
             ring = ring_for(manifest, params.key, params.passphrase)
-            self._check(params.remote, acknowledged=params.acknowledge_private or ring is not None)
+            if ring is None:
+                self._require_private(remote, task, acknowledged=params.acknowledge_private)
             if known is not None and known.vault_id != manifest["vault"]:
                 self._require_new(replacing=False)
             encryption = "none" if ring is None else str(manifest["encryption"])
@@ -115,16 +167,43 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:
-                    preview = self._with_config_preview(ws, report.preview(ws, task), task)
+                    preview = shown if shown is not None and shown.cycle_id else self._first_preview(ws, task, without_database=without_database)
                     devices = report.remote_devices(ws, task)
             except SidecarError as error:
-                if error.kind in ("databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"):
+                if error.kind in _DATABASE:
                     raise  # linked all the same: the remedy is about the database, and sync works once it is there
                 if known is None:
                     self._identity_path.unlink(missing_ok=True)
                     self._key_path.unlink(missing_ok=True)
                 raise
             return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
+
+    @property
+    def _scratch(self) -> Path:
+        return self.settings.own_state / "link-preview"
+
+    def _first_preview(self, ws: Workspace, task: Task, *, without_database: bool) -> PreviewResult:
+        """`without_database`: configuration comes before opencode was ever started, and is to be seen first all the same."""
+        from sidecar.services import report
+
+        try:
+            plan = report.preview(ws, task)
+        except SidecarError as error:
+            if error.kind not in _DATABASE or not without_database:
+                raise
+            plan = PreviewResult("", up_to_date=True, warnings=[error.message])
+        return self._with_config_preview(ws, plan, task)
+
+    def _known(self, params: LinkParams) -> Identity | None:
+        """Who this device is already, unless it shall not be that any more."""
+        from sidecar.services import setup
+
+        return None if params.new_device else setup.read_identity(self._identity_path)
+
+    def _give_up_identity(self) -> None:
+        from sidecar.services import setup
+
+        setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
 
     # --- who this device is --------------------------------------------------------------------------------------------
     @property
@@ -163,14 +242,15 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         from sidecar.services.setup import identity_bytes
 
         write_private(self._identity_path, identity_bytes(identity))
+        self._settled_at(identity.remote)
 
-    def _check(self, text: str, *, acknowledged: bool) -> str:
+    def _new_remote(self, params: InitParams, task: Task) -> str:
+        return self._make_on_github(params.github, task) if params.github is not None else self._checked(params.remote or "")
+
+    def _settled_at(self, remote: str) -> None:
         from sidecar.adapters.git import check_remote_url
-        from sidecar.services.setup import require_private
 
-        url = check_remote_url(str(Path(text).expanduser()) if text.startswith("~") else text)
-        require_private(url, acknowledged=acknowledged)
-        return url.url
+        self._privacy().keep_only(check_remote_url(remote))
 
     @staticmethod
     def _display(remote: str) -> str:
@@ -184,3 +264,9 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         path = self.settings.own_state / "embedded.git"
         VaultRepo.create(path, self.settings.environ).close()
         return str(path)
+
+
+def _one_place(*places: str | None) -> None:
+    """`remote`, `github`, `moveTo`."""
+    if sum(place is not None for place in places) > 1:
+        raise SidecarError("invalidParams", "There is more than one place: an address, a name on GitHub, an address to move to.", remedy="Give one of them.")

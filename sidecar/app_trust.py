@@ -67,7 +67,9 @@ class TrustUseCases(Part):
         identity: Identity | None = None
         with suppress(SidecarError):  # it is one of the findings
             identity = self._identity()
-        return Doctor(self.settings, identity, task, lambda known: self._workspace(known, remote=False), self._exclusive, offline=params.offline).run()
+        return Doctor(
+            self.settings, identity, task, lambda known: self._workspace(known, remote=False), self._exclusive, self._who_can_read, offline=params.offline
+        ).run()
 
     def repair(self, params: RepairParams, task: Task) -> RepairResult:
         """Rebuild what is ours from the database and the vault; never writes to opencode's database."""

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
+from sidecar import cli_config, cli_keys, cli_link, cli_secrets, cli_trust
 from sidecar.cli_args import UsageError, parse
+from sidecar.cli_ask import CONTROL
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from sidecar.settings import Settings
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_ATTENTION, EXIT_CANCELLED = 0, 1, 2, 3, 130
-_CONTROL = dict.fromkeys((*range(32), *range(127, 160), *range(8234, 8239), *range(8294, 8298)), "�")
-"""Titles and names come from other machines: none of them may steer this terminal or turn the text around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class _Output:
             self._object(to_wire(value))
         elif not self.quiet:
             for line in text(value):
-                print(line.translate(_CONTROL))
+                print(line.translate(CONTROL))
         sys.stdout.flush()
 
     def error(self, error: SidecarError) -> None:
@@ -53,7 +52,7 @@ class _Output:
         where = f" ({error.detail})" if error.detail else ""
         remedy = f" → {error.remedy}" if error.remedy else ""
         sign = "⏹" if error.kind == "cancelled" else "❌"
-        print(" ".join(f"{sign} {error.message}{where}{remedy}".split()).translate(_CONTROL), file=sys.stderr)
+        print(" ".join(f"{sign} {error.message}{where}{remedy}".split()).translate(CONTROL), file=sys.stderr)
 
     @staticmethod
     def _object(value: Any) -> None:
@@ -171,27 +170,6 @@ def _init(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
     return EXIT_DONE, sidecar.init(params, task)
 
 
-def _link(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
-    from protocol.sync import LinkParams
-
-    params = LinkParams(
-        remote=args.remote,
-        key=args.key if args.key_file is None else cli_keys.read_secret(args.key_file, "recovery key"),
-        passphrase=cli_keys.read_secret(args.passphrase_file, "passphrase"),
-        key_store=args.key_store,
-        device_name=args.device_name,
-        acknowledge_private=args.acknowledge_private,
-        new_device=args.new_device,
-    )
-    try:
-        return EXIT_DONE, sidecar.link(params, task)
-    except SidecarError as error:
-        key = cli_keys.asked_key(error, args)
-    from attrs import evolve
-
-    return EXIT_DONE, sidecar.link(evolve(params, key=key), task)
-
-
 def _sync(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     from protocol.sync import CycleParams
 
@@ -223,7 +201,7 @@ def _verify(sidecar: Sidecar, _args: argparse.Namespace, task: Task) -> tuple[in
 
 _COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any]]] = {
     "init": _init,
-    "link": _link,
+    "link": cli_link.link,
     "sync": _sync,
     "pull": _sync,
     "push": _sync,

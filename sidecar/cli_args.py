@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
+from sidecar import cli_config, cli_keys, cli_link, cli_secrets, cli_trust
 
 
 class UsageError(Exception):
@@ -39,16 +39,11 @@ def _common() -> _Parser:
 def _setup_commands(commands: Any, common: _Parser) -> None:
     init = commands.add_parser("init", parents=[common], help="make a new vault")
     init.add_argument("remote", nargs="?", metavar="REMOTE", help="an empty git repository; without it, one inside the state folder")
-    init.add_argument("--github", metavar="NAME", help="create a private repository on GitHub (not in this version)")
+    init.add_argument("--github", nargs="?", const="", metavar="NAME", help="make a private repository on GitHub with your gh: NAME or OWNER/NAME")
     init.add_argument("--encryption", metavar="KIND", help="aes-256-gcm (the default), or none")
     init.add_argument("--move-to", metavar="URL", help="keep the vault, change its remote")
     init.add_argument("--adopt", action="store_true", help="the remote is one of opencode-synced: take it over, with all that is in it")
-    link = commands.add_parser("link", parents=[common], help="join the vault of another machine")
-    link.add_argument("remote", metavar="REMOTE", help="the address that the other machine uses")
-    key = link.add_mutually_exclusive_group()
-    key.add_argument("--key", metavar="KEY", help="recovery key of an encrypted vault")
-    key.add_argument("--key-file", metavar="FILE", help="file that holds the recovery key")
-    link.add_argument("--new-device", action="store_true", help="give up this device's identity and start again under a new one")
+    link = cli_link.add_command(commands, common)
     for command in (init, link):
         cli_keys.add_options(command)
         command.add_argument("--device-name", metavar="NAME", help="how other machines show this one (default: host name)")
@@ -97,4 +92,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         raise UsageError("`serve` comes first on the command line: `opencode-sidecar serve --stdio`.")
     if args.command == "init" and args.move_to is not None and (args.remote is not None or args.github is not None):
         raise UsageError("--move-to URL says where the vault goes; give no other remote.")
+    if args.command in ("init", "link") and args.remote is not None and args.github is not None:
+        raise UsageError("REMOTE and --github are two places; give one.")
+    if args.command == "link" and args.remote is None and args.github is None:
+        raise UsageError("The following arguments are required: REMOTE, or --github.")
     return args

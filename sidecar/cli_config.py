@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from protocol.common import NoParams
-from protocol.config import ConfigResult, ConfigSetParams, ResolveParams, ResolveResult
+from protocol.config import ConfigResult, ConfigSetParams, EnableSecretsParams, ResolveParams, ResolveResult
 from protocol.sync import FileChange
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -24,6 +24,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     config = commands.add_parser("config", parents=[common], help="show or change our settings")
     config.add_argument("name", nargs="?", metavar="NAME", help="one setting, e.g. includeConfig")
     config.add_argument("value", nargs="?", metavar="VALUE", help="true, false, a JSON list, or null for the default")
+    secrets = commands.add_parser("enable-secrets", parents=[common], help="opencode's credentials travel, too, where strangers cannot read them")
+    secrets.add_argument("--acknowledge-private", action="store_true", help="strangers cannot read the remote; I have checked")
     resolve = commands.add_parser("resolve", parents=[common], help="list or settle settings that were changed here and elsewhere")
     resolve.add_argument("path", nargs="?", metavar="CONFLICT", help="as the list shows it, or a file for all of its conflicts")
     resolve.add_argument("choice", nargs="?", choices=("mine", "theirs", "both", "text"), help="which one to keep")
@@ -44,6 +46,10 @@ def config(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int,
     return EXIT_DONE, sidecar.config_set(ConfigSetParams({args.name: value}), task)
 
 
+def enable_secrets(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
+    return EXIT_DONE, sidecar.enable_secrets(EnableSecretsParams(args.acknowledge_private), task)
+
+
 def resolve(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     if args.path is not None and args.choice is None:
         raise SidecarError("invalidParams", "Which one: mine, theirs, both or text?", remedy="`opencode-sidecar resolve CONFLICT mine`, for example.")
@@ -54,6 +60,8 @@ def resolve(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int
 def config_text(result: ConfigResult) -> list[str]:
     lines = [f"Settings in {result.path}" + ("" if result.source == result.path else f" (not there yet; taken from {result.source})")]
     lines += [f"   {name} {json.dumps(value)}" for name, value in {**result.settings, **result.lists}.items()]
+    if result.settings.get("includeConfig"):
+        lines.append("   `opencode-sidecar preview` shows what the next sync would change here.")
     return lines + [f"⚠️ {problem}" for problem in result.problems]
 
 
@@ -83,5 +91,9 @@ def preview_lines(files: Sequence[FileChange]) -> list[str]:
     return lines
 
 
-COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any]]] = {"config": config, "resolve": resolve}
-TEXTS: dict[str, Callable[[Any], list[str]]] = {"config": config_text, "resolve": resolve_text}
+COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any]]] = {
+    "config": config,
+    "enable-secrets": enable_secrets,
+    "resolve": resolve,
+}
+TEXTS: dict[str, Callable[[Any], list[str]]] = {"config": config_text, "enable-secrets": config_text, "resolve": resolve_text}

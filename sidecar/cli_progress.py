@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 LABELS = {
+    "create": "making the repository",
     "connect": "asking the remote",
     "recover": "reading back what is known",
     "scan": "looking for changes",
@@ -27,6 +28,14 @@ LABELS = {
     "apply": "applying sessions",
     "verify": "comparing",
 }
+
+
+_showing: list[Bars] = []
+
+
+def showing() -> Bars | None:
+    """The bars on the terminal now."""
+    return _showing[-1] if _showing else None
 
 
 @contextmanager
@@ -90,7 +99,11 @@ def _bars() -> Iterator[_Board]:
     )
     # Redirecting would send what we print on stdout to this console, which is stderr.
     with Bars(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
-        yield _Board(bars)
+        _showing.append(bars)
+        try:
+            yield _Board(bars)
+        finally:
+            _showing.remove(bars)
 
 
 def _count(progress: Progress) -> str:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from protocol.sync import CycleResult, InitResult, LinkResult, PreviewResult, StatusResult, VerifyResult
-from sidecar import cli_config, cli_keys, cli_secrets, cli_trust
+from protocol.sync import CycleResult, InitResult, PreviewResult, StatusResult, VerifyResult
+from sidecar import cli_config, cli_keys, cli_link, cli_secrets, cli_trust
 
 
 def _sessions(count: int) -> str:
@@ -19,14 +19,6 @@ def init(result: InitResult) -> list[str]:
     if result.recovery_key is not None:
         lines += ["🔑 Its recovery key. Write it down: without it nobody can read the vault, and the other machine needs it.", f"   {result.recovery_key}"]
     return [*lines, "   Run `opencode-sidecar sync`, then `opencode-sidecar link` on the other machine."]
-
-
-def link(result: LinkResult) -> list[str]:
-    others = [device.name for device in result.devices if not device.this_device]
-    lines = [f"🔗 Linked to vault {result.vault_id[:8]} at {result.remote} (with {', '.join(others) or 'no other device yet'})"]
-    plan = result.preview
-    lines.append(f"   The first sync would bring {_sessions(plan.applied.sessions)} in and take {plan.published.sessions} out.")
-    return lines
 
 
 def cycle(result: CycleResult) -> list[str]:
@@ -78,7 +70,7 @@ def verify(result: VerifyResult) -> list[str]:
 
 TEXTS: dict[str, Callable[[Any], list[str]]] = {
     "init": init,
-    "link": link,
+    "link": cli_link.link_text,
     "sync": cycle,
     "pull": cycle,
     "push": cycle,

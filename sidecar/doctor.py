@@ -28,14 +28,17 @@ REPAIR = "Run `opencode-sidecar repair`."
 
 Open = Callable[[Identity], AbstractContextManager["Workspace"]]
 Lock = Callable[[Task], AbstractContextManager[None]]
+WhoCanRead = Callable[[Identity, Task], tuple[bool, str, str]]
 
 
 class Doctor:
     """One examination. A check that cannot be made is a finding, never an error."""
 
-    def __init__(self, settings: Settings, identity: Identity | None, task: Task, open_workspace: Open, lock: Lock, *, offline: bool) -> None:
+    def __init__(
+        self, settings: Settings, identity: Identity | None, task: Task, open_workspace: Open, lock: Lock, who_can_read: WhoCanRead, *, offline: bool
+    ) -> None:
         self.settings, self.identity, self.task, self.offline = settings, identity, task, offline
-        self._open, self._lock = open_workspace, lock
+        self._open, self._lock, self._who_can_read = open_workspace, lock, who_can_read
         self.checks: list[Check] = []
 
     def run(self) -> DoctorResult:
@@ -52,7 +55,7 @@ class Doctor:
             self._device,
         ]
         if self.identity is not None:
-            steps += [self._key, self._vault_copy, self._inside] + ([] if self.offline else [self._remote])
+            steps += [self._key, self._vault_copy, self._inside] + ([] if self.offline else [self._remote, self._privacy])
         for index, step in enumerate(steps):
             self.task.report("doctor", index, len(steps))
             with self._finding(step.__name__.removeprefix("_")):
@@ -216,6 +219,10 @@ class Doctor:
             self._say(
                 "published", not behind, "the remote lacks what was recorded last" if behind else "the remote has all of it", "Run `opencode-sidecar sync`."
             )
+
+    def _privacy(self) -> None:
+        assert self.identity is not None
+        self._say("remote privacy", *self._who_can_read(self.identity, self.task))
 
     def _workspace(self) -> AbstractContextManager[Workspace]:
         assert self.identity is not None

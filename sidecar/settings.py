@@ -28,11 +28,12 @@ class Settings:
     state_root: Path
     db: Path
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
+    own: Path | None = None
 
     @property
     def own_state(self) -> Path:
         """Our own folder: identity, shadow, journal, repository, lock, logs. Never synced."""
-        return self.state_root / "opencode-sidecar"
+        return self.own or self.state_root / "opencode-sidecar"
 
     @property
     def snapshot(self) -> Path:

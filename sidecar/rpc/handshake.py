@@ -17,6 +17,7 @@ METHODS = [
         for name in (
             "init",
             "link",
+            "findVaults",
             "run",
             "pull",
             "push",
@@ -34,6 +35,7 @@ METHODS = [
             "allowSecret",
             "setSecretPolicy",
             "resolve",
+            "enableSecrets",
         )
     ),
     *("config/get", "config/set"),

@@ -72,6 +72,8 @@ class Registry:
             self.register(name, self._use_case(use_case), exclusive=True)
         self.register("sync/status", self._use_case("status"), quick=True)
         self.register("sync/secrets", self._use_case("secrets"))
+        self.register("sync/findVaults", self._use_case("find_vaults"))
+        self.register("sync/enableSecrets", self._use_case("enable_secrets"))
         self.register("sync/showKey", self._use_case("show_key"), quick=True)
         self.register("sync/history", self._use_case("history"), quick=True)
         for name, use_case in _SETTINGS.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import socket
 import time
 import uuid
@@ -16,11 +17,15 @@ from sidecar.domain.task import Task
 from sidecar.services.workspace import FORMAT, VAULT_FILE, Identity
 
 if TYPE_CHECKING:
-    from sidecar.adapters.git import RemoteUrl, VaultRepo
+    from sidecar.adapters.git import VaultRepo
 
 DEFAULT_BRANCH = "main"
 ENCRYPTIONS = ("none", "aes-256-gcm")
 _MAX_VAULT_BYTES = 1 << 16
+_NOTHING, _STARTER, _SYNCED, _VAULT, _OTHER = "nothing", "starter", "synced", "vault", "other"
+_STARTER_FILE = re.compile(r"(readme|licen[cs]e|copying)(\.\w+)?|\.git(ignore|attributes|keep)", re.IGNORECASE)
+"""What git hosts offer to begin a repository with."""
+_SYNCEDS_MARKS = ("config/opencode.json", "config/opencode.jsonc", "config/opencode-synced.jsonc", "config/AGENTS.md")
 
 
 def read_identity(path: Path) -> Identity | None:
@@ -67,38 +72,21 @@ def new_identity(vault_id: str, remote: str, name: str | None, *, embedded: bool
     return Identity(vault_id, uuid.uuid4().hex, (name or socket.gethostname() or "device")[:80], system, remote, embedded, encryption, key_store)
 
 
-def require_private(url: RemoteUrl, *, acknowledged: bool) -> None:
-    """Without encryption, transcripts go only where someone said that strangers cannot read."""
-    if url.kind == "file" or acknowledged:
-        return
-    raise SidecarError(
-        "remoteNotPrivate",
-        "This vault is not encrypted, and nothing shows that the remote is private.",
-        detail=url.display,
-        remedy="Check that only you can read this repository, then run the command again with --acknowledge-private; or make an encrypted vault.",
-    )
-
-
 def new_vault_id() -> str:
     return uuid.uuid4().hex
 
 
 def make_vault(repo: VaultRepo, task: Task, vault_id: str, encryption: Callable[[str, int], dict[str, Any]] | None, *, adopt: bool = False) -> None:
-    """Write the manifest to an empty remote, or (`adopt`) to one of opencode-synced. Raises remoteNotEmpty.
+    """Write the manifest to an empty remote, to one with no more than what a git host begins a repository with, or (`adopt`) to one of
+    opencode-synced; their files stay. Raises remoteNotEmpty.
 
     `encryption`: what the manifest says of the keys, for a vault's id and the time of its making; None for a plain vault.
     """
     task.report("connect")
     heads = repo.remote_heads(task)
-    branch, parent = _adopted(repo, task, heads) if adopt and heads else (DEFAULT_BRANCH, None)
-    if heads and parent is None:
-        raise SidecarError(
-            "remoteNotEmpty",
-            "The remote is not empty.",
-            detail=", ".join(sorted(heads)[:5]),
-            remedy="To join a vault that is there already, use `opencode-sidecar link`. For a new one, give an empty repository, or with --adopt "
-            "one that opencode-synced made.",
-        )
+    holds, branch, parent = _look_at(repo, task, heads)
+    if holds not in (_NOTHING, _SYNCED if adopt else _STARTER):
+        raise _not_empty(holds, heads)
     created = int(time.time() * 1000)
     manifest = {"format": FORMAT, "vault": vault_id, "encryption": "none", "created": created}
     if encryption is not None:
@@ -112,16 +100,37 @@ def make_vault(repo: VaultRepo, task: Task, vault_id: str, encryption: Callable[
     repo.push(task, branch)
 
 
-def _adopted(repo: VaultRepo, task: Task, heads: dict[str, str]) -> tuple[str, str | None]:
-    """The branch and commit of a repository in opencode-synced's layout; no commit when it is something else."""
+def _look_at(repo: VaultRepo, task: Task, heads: dict[str, str]) -> tuple[str, str, str | None]:
+    """What a repository holds, its main branch, and the commit there to build on."""
+    if not heads:
+        return _NOTHING, DEFAULT_BRANCH, None
     branch = repo.remote_head_branch(task) or next((name for name in (DEFAULT_BRANCH, "master") if name in heads), DEFAULT_BRANCH)
     if branch not in heads or any(name.startswith("sessions/") for name in heads):
-        return branch, None
+        return _VAULT if any(name.startswith("sessions/") for name in heads) else _OTHER, branch, None
     repo.fetch(task, [branch])
     commit = repo.local_ref(f"refs/remotes/origin/{branch}")
     known = {entry.path for entry in repo.tree(commit)} if commit else set()
-    marks = ("config/opencode.json", "config/opencode.jsonc", "config/opencode-synced.jsonc", "config/AGENTS.md")
-    return branch, commit if VAULT_FILE not in known and any(mark in known for mark in marks) else None
+    if VAULT_FILE in known:
+        return _VAULT, branch, commit
+    if any(mark in known for mark in _SYNCEDS_MARKS):
+        return _SYNCED, branch, commit
+    starter = len(heads) == 1 and bool(known) and all(_STARTER_FILE.fullmatch(path) for path in known)
+    return _STARTER if starter else _OTHER, branch, commit
+
+
+def _not_empty(holds: str, heads: dict[str, str]) -> SidecarError:
+    message, remedy = {
+        _VAULT: ("There is a vault in this repository already.", "Join it with `opencode-sidecar link REMOTE`; for a new one, give an empty repository."),
+        _SYNCED: (
+            "This is a repository of opencode-synced.",
+            "`opencode-sidecar init REMOTE --adopt` makes it a vault and leaves its files where they are; or give an empty repository.",
+        ),
+        _STARTER: (
+            "There is nothing of opencode-synced in this repository.",
+            "Give another address, or leave out --adopt: then its files stay beside a new vault.",
+        ),
+    }.get(holds, ("The remote is not empty, and holds something else.", "Give an empty repository, or one with no more than a README."))
+    return SidecarError("remoteNotEmpty", message, detail=", ".join(sorted(heads)[:5]), remedy=remedy)
 
 
 def manifest_bytes(manifest: dict[str, Any]) -> bytes:
@@ -164,11 +173,11 @@ def read_vault(repo: VaultRepo, task: Task) -> dict[str, Any]:
         data = repo.read_file(head, VAULT_FILE, limit=_MAX_VAULT_BYTES) if head else None
         if data is not None:
             return _check_manifest(data) | {"branch": branch}
-    raise SidecarError(
-        "remoteNotVault",
-        "There is no vault in this repository." if heads else "The remote is empty.",
-        remedy="Make one with `opencode-sidecar init REMOTE` (an empty repository), or give the address that the other machine uses.",
-    )
+    holds, _, _ = _look_at(repo, task, heads)
+    what = {_NOTHING: "The remote is empty.", _SYNCED: "This is a repository of opencode-synced, and no vault yet."}
+    adopt = "`opencode-sidecar init REMOTE --adopt` makes it one and leaves its files where they are; then link the other machines."
+    make = "Make one with `opencode-sidecar init REMOTE` (an empty repository), or give the address that the other machine uses."
+    raise SidecarError("remoteNotVault", what.get(holds, "There is no vault in this repository."), remedy=adopt if holds == _SYNCED else make)
 
 
 def _check_manifest(data: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 _PLAIN = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
@@ -45,15 +46,15 @@ def no_rewriting(remote: Path) -> Path:
 
 
 def commit_in(repo: Path, branch: str, files: dict[str, str], parent: str | None = None) -> str:
-    """A commit made by somebody else's git, directly in a bare repository."""
-    lines = []
+    """A commit with exactly these files, made by somebody else's git directly in a bare repository."""
+    ref = f"refs/heads/{branch}"
+    stream = f"commit {ref}\ncommitter somebody <somebody@example.org> {int(time.time())} +0000\ndata 7\nby hand\n".encode()
+    stream += f"from {parent}\n".encode() if parent else b""
+    stream += b"deleteall\n"
     for name, text in files.items():
-        blob = git(repo, "hash-object", "-w", "--stdin", stdin=text.encode())
-        lines.append(f"100644 blob {blob}\t{name}")
-    tree = git(repo, "mktree", stdin=("\n".join(lines) + "\n").encode())
-    made = git(repo, "commit-tree", tree, "-m", "by hand", *(["-p", parent] if parent else []))
-    git(repo, "update-ref", f"refs/heads/{branch}", made)
-    return made
+        stream += f"M 100644 inline {name}\ndata {len(text.encode())}\n{text}\n".encode()
+    git(repo, "fast-import", "--quiet", "--force", stdin=stream)
+    return git(repo, "rev-parse", ref)
 
 
 def processes_with(mark: str) -> list[int]:

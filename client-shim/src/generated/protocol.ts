@@ -76,7 +76,8 @@ export interface TokenParams {
 }
 
 /**
- * `remote`: a git URL or path; null makes an embedded bare repository under the state root.
+ * `remote`: a git URL or path. `github`: NAME or OWNER/NAME of a private repository that is made with the user's `gh`, or is there and empty;
+ * "": of the usual name. Neither: an embedded bare repository under the state root.
  *
  * `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
  * `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
@@ -106,18 +107,22 @@ export interface InitResult {
 }
 
 /**
- * `key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
+ * `remote`: a git URL or path; or `github`: NAME or OWNER/NAME of a repository that the user's `gh` can see.
  *
+ * `key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
  * `new_device`: give up this device's identity and start again under a new one (after its state was copied).
+ * `dry_run`: say what would be, and stay unlinked.
  */
 export interface LinkParams {
-  remote: string;
+  remote?: string | null;
   key?: string | null;
   passphrase?: string | null;
   keyStore?: string | null;
   deviceName?: string | null;
   acknowledgePrivate?: boolean;
   newDevice?: boolean;
+  github?: string | null;
+  dryRun?: boolean;
   workDoneToken?: string | number | null;
 }
 
@@ -198,6 +203,28 @@ export interface LinkResult {
   remote: string;
   devices: Array<Device>;
   preview: PreviewResult;
+  linked: boolean;
+}
+
+export interface FindVaultsParams {
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * A repository of the user's on GitHub with one of the usual names. `name`: what `sync/link` takes as `github`.
+ *
+ * `visibility`: private, internal or public. `vault`: it holds one; else `sync/init` can take it when it is `empty`, or opencode-synced's.
+ */
+export interface FoundVault {
+  name: string;
+  url: string;
+  visibility: string;
+  vault: boolean;
+  empty: boolean;
+}
+
+export interface FindVaultsResult {
+  found: Array<FoundVault>;
 }
 
 /**
@@ -534,6 +561,14 @@ export interface ResolveResult {
 }
 
 /**
+ * `acknowledge_private`: the user says that strangers cannot read the remote; needed where neither encryption nor GitHub shows it.
+ */
+export interface EnableSecretsParams {
+  acknowledgePrivate?: boolean;
+  workDoneToken?: string | number | null;
+}
+
+/**
  * Our settings as they apply. `path`: their file. `source`: the file they came from, when that is opencode-synced's; else the same.
  */
 export interface ConfigResult {
@@ -726,6 +761,7 @@ export interface Requests {
   "shutdown": { params: NoParams; result: null };
   "sync/init": { params: InitParams; result: InitResult };
   "sync/link": { params: LinkParams; result: LinkResult };
+  "sync/findVaults": { params: FindVaultsParams; result: FindVaultsResult };
   "sync/run": { params: CycleParams; result: CycleResult };
   "sync/pull": { params: CycleParams; result: CycleResult };
   "sync/push": { params: CycleParams; result: CycleResult };
@@ -743,6 +779,7 @@ export interface Requests {
   "sync/allowSecret": { params: AllowSecretParams; result: SecretsResult };
   "sync/setSecretPolicy": { params: SecretPolicyParams; result: SecretsResult };
   "sync/resolve": { params: ResolveParams; result: ResolveResult };
+  "sync/enableSecrets": { params: EnableSecretsParams; result: ConfigResult };
   "config/get": { params: NoParams; result: ConfigResult };
   "config/set": { params: ConfigSetParams; result: ConfigResult };
   "shell/exec": { params: ExecParams; result: ExecResult };
@@ -771,7 +808,9 @@ export interface Api<Options> {
     /** Make a new vault. */
     init(params?: InitParams, options?: Options): Promise<InitResult>;
     /** Join an existing vault; changes nothing in the database. */
-    link(params: LinkParams, options?: Options): Promise<LinkResult>;
+    link(params?: LinkParams, options?: Options): Promise<LinkResult>;
+    /** Repositories of the user's on GitHub that are likely vaults. */
+    findVaults(params?: FindVaultsParams, options?: Options): Promise<FindVaultsResult>;
     /** One cycle. A second call while one runs joins it. */
     run(params?: CycleParams, options?: Options): Promise<CycleResult>;
     /** Record local changes, fetch, merge, apply. */
@@ -806,6 +845,8 @@ export interface Api<Options> {
     setSecretPolicy(params?: SecretPolicyParams, options?: Options): Promise<SecretsResult>;
     /** List or settle what was changed here and elsewhere. */
     resolve(params?: ResolveParams, options?: Options): Promise<ResolveResult>;
+    /** opencode's credentials travel, too, where strangers cannot read them. */
+    enableSecrets(params?: EnableSecretsParams, options?: Options): Promise<ConfigResult>;
   };
   config: {
     /** Our settings. */
@@ -834,12 +875,12 @@ export interface Api<Options> {
 }
 
 export const API_METHODS = {
-  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve"],
+  sync: ["init", "link", "findVaults", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve", "enableSecrets"],
   config: ["get", "set"],
   shell: ["exec", "start", "write", "closeStdin", "kill", "ack", "which", "env"],
 } as const;
 
-export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "sync/secrets", "sync/allowSecret", "sync/setSecretPolicy", "config/get", "shell/which", "shell/env"]);
+export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/findVaults", "sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "sync/secrets", "sync/allowSecret", "sync/setSecretPolicy", "config/get", "shell/which", "shell/env"]);
 
 /** These take no `workDoneToken`. */
 export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "sync/resolve", "config/get", "config/set", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);

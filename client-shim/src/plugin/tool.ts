@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import type { CycleResult, HistoryCycle, StatusResult } from "../generated/protocol.js";
+import type { CycleResult, HistoryCycle, PreviewResult, StatusResult } from "../generated/protocol.js";
 import type { CallOptions } from "../connection.js";
 import type { SyncHost } from "./host.js";
 import { updating } from "./line.js";
@@ -38,6 +38,7 @@ function parameters(): object {
     made = {
       action: z.enum(ACTIONS).describe("what to do"),
       remote: z.string().optional().describe("git URL or folder; for init and link"),
+      github: z.string().optional().describe("instead of remote: NAME or OWNER/NAME of a private repository on GitHub, made by init with the user's gh, or found by link"),
       keyFile: z.string().optional().describe("for link: path of a file that holds the vault's recovery key; never ask for the key itself"),
       cycle: z.string().optional().describe("for restore: the cycle's id, as history shows it"),
       session: z.string().optional().describe("for restore: only this session's id"),
@@ -52,6 +53,7 @@ function parameters(): object {
 interface Arguments {
   action: Action;
   remote?: string | undefined;
+  github?: string | undefined;
   keyFile?: string | undefined;
   cycle?: string | undefined;
   session?: string | undefined;
@@ -102,7 +104,7 @@ export function syncCommands(): Record<string, CommandConfig> {
 
 async function answer(host: SyncHost, given: Arguments, options: CallOptions): Promise<string> {
   const { sidecar } = host;
-  const { action, remote, keyFile, cycle, session, conflict, choice, acknowledgePrivate } = given;
+  const { action, remote, github, keyFile, cycle, session, conflict, choice, acknowledgePrivate } = given;
   switch (action) {
     case "status":
       return describeStatus(await sidecar.call("sync/status", {}, options));
@@ -143,24 +145,30 @@ async function answer(host: SyncHost, given: Arguments, options: CallOptions): P
       return [...done, ...left, ...hint].join("\n") || "✅ No conflicts.";
     }
     case "enable-secrets": {
-      const { settings } = await sidecar.call("config/set", { values: { includeConfig: true, includeSecrets: true } }, options);
+      const { settings } = await sidecar.call("sync/enableSecrets", { acknowledgePrivate: acknowledgePrivate ?? false }, options);
       return settings["includeSecrets"] === true ? "✅ opencode's credentials are synced from the next cycle on; `opencode-sidecar config includeSecrets false` ends that." : "❌ Nothing was changed.";
     }
     case "init":
     case "link": {
-      const params = { ...(remote ? { remote } : {}), acknowledgePrivate: acknowledgePrivate ?? false };
-      if (action === "link" && !remote) return "❌ Which remote? /sync-link URL";
+      const params = { ...(remote ? { remote } : github ? { github } : {}), acknowledgePrivate: acknowledgePrivate ?? false };
+      if (action === "link" && !remote && !github) return "❌ Which remote? /sync-link URL";
       // What a tool answers goes to the model's provider: the key is never in it, nor in what the model passes on.
       const key = keyFile === undefined ? undefined : (await readFile(keyFile, "utf8")).trim();
       const made =
         action === "init"
           ? await sidecar.call("sync/init", params, options)
-          : await sidecar.call("sync/link", { ...params, remote: remote as string, ...(key === undefined ? {} : { key }) }, options);
+          : await sidecar.call("sync/link", { ...params, ...(key === undefined ? {} : { key }) }, options);
       host.resume();
       const hint = action === "init" ? " Run `opencode-sidecar show-key` in a terminal and write the recovery key down: the other machine needs it, and without it nobody can read the vault." : "";
-      return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; syncing begins.${hint}`;
+      return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; syncing begins.${hint}${"preview" in made ? describeFiles(made.preview) : ""}`;
     }
   }
+}
+
+/** What the first sync will do to configuration here. Names only: what a tool answers goes to the model's provider. */
+function describeFiles({ files }: PreviewResult): string {
+  const lines = files.filter((file) => ["in", "both", "deleteIn", "conflict"].includes(file.change)).map((file) => `\n${file.change}: ${file.path}${file.executable ? " ⚠️ opencode could run it" : ""}`);
+  return lines.length === 0 ? "" : `\nConfiguration here that the first sync touches (conflicts change nothing; /sync-restore brings back the rest):${lines.join("")}`;
 }
 
 function describePast(cycle: HistoryCycle): string {

@@ -62,11 +62,17 @@ def hardened(environ: Mapping[str, str]) -> dict[str, str]:
         LC_ALL="C",
         LANGUAGE="C",
     )
-    env["GIT_CONFIG_COUNT"] = str(len(_CONFIG))
-    for index, (key, value) in enumerate(_CONFIG.items()):
+    configure(env, {})
+    return env
+
+
+def configure(env: dict[str, str], more: Mapping[str, str]) -> None:
+    """Settings for this git alone, after the user's own: ours, and `more`."""
+    settings = {**_CONFIG, **more}
+    env["GIT_CONFIG_COUNT"] = str(len(settings))
+    for index, (key, value) in enumerate(settings.items()):
         env[f"GIT_CONFIG_KEY_{index}"] = key
         env[f"GIT_CONFIG_VALUE_{index}"] = value
-    return env
 
 
 _spawning = threading.Lock()

@@ -10,6 +10,7 @@ from sidecar.domain.errors import SidecarError
 MINIMUM = (2, 31)
 _USERINFO = re.compile(r"(\w+://)[^/\s'\"]*@")
 _SECRET_PARAMETER = re.compile(r"([?&;][\w-]*(?:token|key|secret|password|auth)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
+_TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_)\w+")
 _HEADER = re.compile(r"(authorization:\s*\w+\s+)\S+", re.IGNORECASE)
 _NOISE = re.compile(r"^(hint:|warning: redirecting|\s*$|(remote: )?(Enumerating|Counting|Compressing|Receiving|Writing|Resolving|Total|Delta))")
 _MAX_DETAIL = 600
@@ -112,7 +113,7 @@ _RULES = (
 
 
 def without_credentials(text: str) -> str:
-    text = _USERINFO.sub(r"\1", text)
+    text = _TOKEN.sub("***", _USERINFO.sub(r"\1", text))
     return _HEADER.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sidecar.adapters.git import layout
 from sidecar.adapters.git.catfile import CatFile
-from sidecar.adapters.git.env import DEFAULT_SSH
+from sidecar.adapters.git.credentials import helper_for
+from sidecar.adapters.git.env import DEFAULT_SSH, configure
 from sidecar.adapters.git.errors import MINIMUM, damaged, git_too_old
 from sidecar.adapters.git.fastimport import commit_stream
 from sidecar.adapters.git.refs import is_branch_name, is_sha, read_ref, read_refs
@@ -176,10 +177,11 @@ class VaultRepo:
         return self._git.run(*arguments, task=task, phase=phase, network=True, quiet_seconds=quiet_seconds)
 
     def _prepare_network(self) -> None:
-        """What depends on the remote: plain http only to this machine, and an ssh that never asks unless the user chose one."""
+        """What depends on the remote: plain http only to this machine, gh's login for GitHub, and an ssh that never asks unless the user chose one."""
         url = layout.remote_url(self.path) or ""
         env = self._git.env
         env["GIT_ALLOW_PROTOCOL"] = "https:ssh:file:http" if url.startswith("http://") else "https:ssh:file"
+        configure(env, helper_for(url, self._environ))
         is_ssh = bool(url) and check_remote_url(url).kind == "ssh"
         chosen = "GIT_SSH_COMMAND" in env or "GIT_SSH" in env
         if is_ssh and not chosen and not self._git.run("config", "--get", "core.sshCommand", ok=(0, 1)).strip():

@@ -69,10 +69,17 @@ def test_params_that_do_not_fit_are_answered_with_what_and_where(client: RawClie
 
 
 def test_a_missing_required_member_is_named_as_on_the_wire(client: RawClient) -> None:
-    error = client.call("sync/link", {})["error"]
+    error = client.call("sync/restore", {})["error"]
     assert error["code"] == -32602
     assert "required member is missing" in error["data"]["issues"][0]
-    assert "remote" in error["data"]["issues"][0]
+    assert "cycle" in error["data"]["issues"][0]
+
+
+def test_a_link_to_nowhere_is_refused(client: RawClient) -> None:
+    for params in ({}, {"github": ""}, {"remote": "/x", "github": "y"}):
+        error = client.call("sync/link", params)["error"]
+        assert error["data"]["kind"] == "invalidParams"
+        assert error["data"]["remedy"]
 
 
 def test_a_request_without_params_is_served(client: RawClient) -> None:
