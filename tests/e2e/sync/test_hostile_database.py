@@ -105,9 +105,9 @@ def test_a_strange_schema_where_sessions_arrive_loses_nothing(machine: Make, rem
         try:
             done = cycle(b)
         except SidecarError as error:
-            assert case in hostile_db.REFUSED
-            assert error.kind == "databaseUnsupported"
-            return
+            if (case in hostile_db.REFUSED, error.kind) == (True, "databaseUnsupported"):
+                return
+            raise
     assert time.monotonic() - began < 30, "opencode could not write all this time"
     after = dump(b)
     for table, rows in there.items():
