@@ -187,7 +187,5 @@ CASES: dict[str, Change] = {
 
 SCHEMA = tuple(CASES)[tuple(CASES).index("triggers on everything") :]
 """Cases that matter to who writes into the database, not to who reads it alone."""
-ENDLESS = {"a trigger that calls itself", "a trigger with an endless query"}
-"""Cases in which opencode itself could not write any more."""
 REFUSED = {"a view in the place of message", "no part table"}
 """Cases in which the file as a whole is said to be none of opencode's."""

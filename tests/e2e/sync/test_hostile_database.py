@@ -48,7 +48,7 @@ def pair(machine: Make, remote: Path, schema: str = "1.18.33") -> tuple[Machine,
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("schema", SCHEMAS)
-@pytest.mark.parametrize("case", [case for case in hostile_db.CASES if case not in hostile_db.ENDLESS])
+@pytest.mark.parametrize("case", [case for case in hostile_db.CASES if "trigger" not in case])
 def test_one_session_full_of_nonsense_stops_no_other(machine: Make, remote: Path, case: str, schema: str) -> None:
     a, b, db, at = pair(machine, remote, schema)
     counts_no_more = case.startswith("the change counter")
