@@ -74,6 +74,8 @@ def url(data: bytes) -> None:
         assert not found.url.startswith("-")
         assert not any(ord(char) < 32 or ord(char) == 127 for char in found.url)
         assert found.kind in ("https", "ssh", "file")
+        if found.kind == "file" and not found.url.startswith("file:"):
+            return  # a path, which git takes as it is
         if "://" in found.url:
             parts = urlsplit(found.url)
             assert parts.scheme in ("https", "ssh", "file", "http")
