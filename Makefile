@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test bench dist lint format clean
+.PHONY: install demo test bench dist lint format audit fuzz clean
 
 install: .venv/.installed
 
@@ -31,6 +31,17 @@ test: lint
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+# Asks the package indexes' advisory services; fails when they cannot be asked, too.
+audit: install
+	$(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.cache/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
+	cd client-shim && npm audit
+
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python -m campaigns.fuzz
 
 dist: install
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist

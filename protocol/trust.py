@@ -98,7 +98,7 @@ class DoctorResult:
 
 @frozen
 class RepairParams:
-    """`salvage`: write what can still be read of a damaged database into this new file."""
+    """`salvage`: write what can still be read of a damaged database into this new file, named by its whole path."""
 
     salvage: str | None = None
     work_done_token: str | int | None = None

@@ -76,13 +76,28 @@ class TrustUseCases(Part):
         from sidecar import repair
 
         with self._ours():
-            target = Path(params.salvage).expanduser() if params.salvage is not None else None
-            if target is not None and (target.exists() or not target.parent.is_dir()):
-                why = "There is a file of that name already." if target.exists() else "The folder of that file is not there."
-                raise SidecarError("invalidParams", why, detail=str(target), remedy="Name a new file in an existing folder.")
+            target = _new_file(params.salvage) if params.salvage is not None else None
             salvaged = repair.salvage(self.settings, target, task) if target is not None else None
             if salvaged is not None:
                 return RepairResult([f"wrote what could be read of {self.settings.db} to {target}"], salvaged)
             identity = self._identity()
             with self._exclusive(task):
                 return RepairResult(repair.rebuild(self.settings, identity, task, self._workspace))
+
+
+def _new_file(name: str) -> Path:
+    """Where a file may be made. Raises invalidParams."""
+    why = None
+    try:
+        target = Path(name).expanduser()
+        if not target.is_absolute():
+            why = "The file must be named by its whole path."
+        elif target.exists():
+            why = "There is a file of that name already."
+        elif not target.parent.is_dir():
+            why = "The folder of that file is not there."
+    except (OSError, ValueError, RuntimeError) as error:
+        why = f"This cannot be the name of a file ({getattr(error, 'strerror', None) or type(error).__name__})."
+    if why is not None:
+        raise SidecarError("invalidParams", why, detail=name[:200], remedy="Name a new file in an existing folder.")
+    return target

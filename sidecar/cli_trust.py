@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ def doctor(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int,
 
 
 def repair(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
-    return EXIT_DONE, sidecar.repair(RepairParams(args.salvage), task)
+    return EXIT_DONE, sidecar.repair(RepairParams(_whole_path(args.salvage)), task)
 
 
 def _when(at: int) -> str:
@@ -91,3 +92,7 @@ COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any
     "repair": repair,
 }
 TEXTS: dict[str, Callable[[Any], list[str]]] = {"history": history_text, "restore": restore_text, "doctor": doctor_text, "repair": repair_text}
+
+
+def _whole_path(name: str | None) -> str | None:
+    return os.path.abspath(os.path.expanduser(name)) if name else name

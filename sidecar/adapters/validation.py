@@ -48,7 +48,7 @@ def problem_with(table: str, columns: dict[str, Any]) -> str | None:
                 # opencode 1.14 stores a model as plain JSON text; an empty string has been seen nowhere and is refused
                 if isinstance(value, str):
                     _any.decode(value)
-    except (msgspec.DecodeError, KeyError, TypeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, KeyError, TypeError, UnicodeEncodeError, RecursionError):
         return f"{table} whose data is not the JSON that opencode expects"
     return None
 
@@ -57,5 +57,5 @@ def role_of(data: str) -> str:
     """`user`, `assistant` or empty."""
     try:
         return _message.decode(data).role
-    except (msgspec.DecodeError, UnicodeEncodeError, TypeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, TypeError, RecursionError):
         return ""

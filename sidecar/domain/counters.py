@@ -15,7 +15,7 @@ def recompute(messages: Iterable[str]) -> dict[str, float | int]:
     for text in messages:
         try:
             data = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(data, dict) or data.get("role") != "assistant":
             continue

@@ -64,10 +64,11 @@ def to_local(portable: PortablePath, worktree: str, home: str, exists: Callable[
     in_project = bool(worktree) and normalise(worktree) != "/"
     root = normalise(worktree) if portable["base"] == "project" and in_project else normalise(home)
     if portable["base"] == "absolute":
-        if portable["os"] == flavour(home) and exists(portable["rest"]):
+        if portable["os"] == flavour(home) and _is_absolute(portable["rest"], home) and exists(portable["rest"]):
             return portable["rest"]
         return normalise(worktree) if in_project else root
-    parts = [part for part in portable["rest"].split("/") if part not in ("", ".", "..")]
+    rest = portable["rest"].replace("\\", "/") if flavour(root) == "windows" else portable["rest"]
+    parts = [part for part in rest.split("/") if part not in ("", ".", "..")]
     if portable["base"] == "home" and in_project:
         wanted = "/".join([root, *parts])
         return wanted if exists(wanted) else normalise(worktree)
@@ -78,6 +79,11 @@ def to_local(portable: PortablePath, worktree: str, home: str, exists: Callable[
         if exists(candidate):
             return candidate
     return root
+
+
+def _is_absolute(path: str, home: str) -> bool:
+    """In the flavour of `home`."""
+    return flavour(path) == flavour(home) and (path.startswith("/") or flavour(home) == "windows")
 
 
 def session_path(directory: str, worktree: str) -> str:

@@ -12,6 +12,8 @@ Row = dict[str, Any]
 APPLIED, NEW, FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, BUSY, UNREADABLE = range(8)
 """States of a session's records in one segment. Everything but APPLIED waits and is retried when its reason may have gone: an UNREADABLE one when
 its log moves. A QUARANTINED one was read, and this opencode cannot hold it: it counts as seen."""
+UNFIT = "quarantined"
+"""The reason why a session that is here is not published at all, see `fitness`."""
 REASONS = {
     NEW: "pending",
     FUTURE: "future",
@@ -97,3 +99,7 @@ class WriteCounts:
 
 class LocalChange(Exception):
     """The database holds something that was not recorded yet: leave it, scan first."""
+
+
+class WriteRefused(Exception):
+    """The database does not take these rows, or would make others of them: a constraint or a trigger that is not opencode's."""

@@ -35,7 +35,7 @@ def last_turn(messages: Sequence[str]) -> tuple[int, bool]:
         try:
             data = json.loads(messages[index])
             role = data.get("role")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return index, True
         if role == "user":
             return index, finished and answered
@@ -78,6 +78,6 @@ def turn_start(messages: Sequence[str], index: int) -> int:
 def _role(data: str) -> object:
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found.get("role") if isinstance(found, dict) else None

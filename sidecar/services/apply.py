@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.counters import recompute
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import Unfit, readable
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Version, any_unseen, covers
 from sidecar.domain.state import (
     APPLIED,
@@ -29,6 +30,7 @@ from sidecar.domain.state import (
     ShadowRow,
     Waiting,
     WriteCounts,
+    WriteRefused,
 )
 from sidecar.domain.task import Task
 from sidecar.services.history import note_images
@@ -182,12 +184,17 @@ class Applier:
             with shadow.writing():
                 shadow.mark(session, group.device, group.sequence, BUSY, detail=f"changed here meanwhile: {change}")
                 shadow.forget_scan(session)
+        except (Unfit, WriteRefused) as error:
+            self._quarantine(group, f"it cannot be written here: {error}")
         except SidecarError as error:
             self._unusable(group.device, group.sequence, {session}, error)
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             # Records of a shape that no version of ours writes: one session of one device, not the end of all sync.
-            with shadow.writing():
-                shadow.mark(session, group.device, group.sequence, QUARANTINED, detail=f"malformed records ({type(error).__name__})")
+            self._quarantine(group, f"malformed records ({type(error).__name__})")
+
+    def _quarantine(self, group: Group, why: str) -> None:
+        with self.ws.shadow.writing():
+            self.ws.shadow.mark(group.session_id, group.device, group.sequence, QUARANTINED, detail=why)
 
     def _refold(self, session: str) -> None:
         """A deleted session that somebody had gone on with comes back whole, here too: every record of it is due again."""
@@ -316,7 +323,9 @@ class Applier:
         if not ops:
             return
         change = "deleteIn" if deletes else "in"
-        title = next((str(op.columns["title"]) for op in ops if op.table == SESSION and op.columns and op.columns.get("title")), self.ws.shadow.title(session))
+        title = next(
+            (readable(op.columns["title"]) for op in ops if op.table == SESSION and op.columns and op.columns.get("title")), self.ws.shadow.title(session)
+        )
         if self.dry:
             self.titles[session] = title
             self.sessions[session] = change
@@ -359,13 +368,15 @@ class Applier:
         shadow, columns = self.ws.shadow, self._schema.columns[SESSION]
         known = shadow.rows(session, SESSION).get((SESSION, session))
         derived = "cost" in columns and known is not None and (len(shadow.writers(session)) > 1 or "cost" not in (known.cells or {}))
-        rows = self.ws.db.session(session) if derived else None
+        rows = self.ws.db.fit_session(session) if derived else None
         if rows is not None and known is not None:
             totals = {name: value for name, value in recompute(str(m["data"]) for m in rows.messages.values()).items() if name in columns}
             wrong = {name: value for name, value in totals.items() if rows.session.get(name) != value}
             after = ShadowRow(known.version, known.sequence, b"", known.updated, known.cells)
             try:
                 self._write(session, [Op(SESSION, session, wrong, known.hash, after)] if wrong else [])
+            except WriteRefused:
+                pass  # the totals are opencode's to show; nothing else follows from them
             except LocalChange:
                 with shadow.writing():
                     shadow.forget_scan(session)

@@ -163,7 +163,7 @@ class ConfigVault:
                 found.files[path], found.names[digest] = digest, name
                 if more and more[0]:
                     found.executable.add(path)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise _damaged("index") from None
         for path, other in clashes(found.files).items():
             del found.files[path]

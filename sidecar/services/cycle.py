@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.sync import Applied, CycleResult, Published
-from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, UNPLACED
+from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, UNFIT, UNPLACED
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.findings import warnings as secret_warnings
@@ -63,7 +63,12 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
 
 def _unsettled(ws: Workspace) -> bool:
     """Whether something waits for a scan that may now find more than the last one did."""
-    return bool(ws.shadow.local_waiting() or _contended(ws, BUSY) or ws.shadow.recounts())
+    return bool(_unfinished(ws) or _contended(ws, BUSY) or ws.shadow.recounts())
+
+
+def _unfinished(ws: Workspace) -> list[str]:
+    """Sessions of which something waits here until a turn is done."""
+    return [session for session, reason, *_ in ws.shadow.local_waiting() if reason != UNFIT]
 
 
 def _contended(ws: Workspace, *states: int) -> bool:
@@ -126,7 +131,9 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
         applied=applied,
         session_ids=sorted(applier.sessions) if applier else [],
         refreshable=bool(applier and applier.sessions) and ws.db.schema().renames_move_no_time,
-        warnings=totals.warnings + secret_warnings([finding for scan in totals.scans for finding in scan.found]),
+        warnings=totals.warnings
+        + [text for scan in totals.scans for text in scan.unfit]
+        + secret_warnings([finding for scan in totals.scans for finding in scan.found]),
         **counts,
     )
 
@@ -137,9 +144,9 @@ def waiting_counts(ws: Workspace) -> dict[str, Any]:
     return {
         "held": states.get(FUTURE, 0) + states.get(PARENT_MISSING, 0) + states.get(BUSY, 0),
         "unplaced": states.get(UNPLACED, 0),
-        "quarantined": states.get(QUARANTINED, 0) + len(ws.shadow.problems()),
+        "quarantined": states.get(QUARANTINED, 0) + len(ws.shadow.problems()) + len(ws.shadow.local_waiting()) - len(_unfinished(ws)),
         "diverged": len(ws.shadow.get("diverged", [])),
-        "pending": len(ws.shadow.local_waiting()),
+        "pending": len(_unfinished(ws)),
         "guarded": ws.shadow.get("guarded", 0) or 0,
         "secrets": len(ws.shadow.held_sessions()),
     }

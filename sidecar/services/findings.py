@@ -26,7 +26,7 @@ def everything(ws: Workspace, task: Task) -> SecretsResult:
     sessions, found, looked = ws.db.session_ids(), [], 0
     for index, session in enumerate(sessions):
         task.report("secrets", index, len(sessions), bytes_done=looked)
-        rows = ws.db.session(session)
+        rows = ws.db.fit_session(session)
         if rows is None:
             continue
         tables = [(SESSION, {session: rows.session}), (MESSAGE, rows.messages), (PART, rows.parts), (SESSION_MESSAGE, rows.session_messages)]

@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import readable
 from sidecar.services.workspace import FORMAT, Workspace
 
 HEAD_FILE, SEALED_HEAD_FILE = "head.json", "head"
 MAX_HEAD_BYTES = 1 << 20
+MAX_FORMAT, MAX_SEQUENCE, MAX_TIME = 10**6, 10**9 - 1, 1 << 53
+"""A segment's name has nine digits; times are milliseconds."""
 
 
 def mark_of(path: str) -> str:
@@ -30,8 +33,10 @@ def read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
     try:
         head = json.loads(_read(ws, device, commit))
         version = head["format"]
-        if not isinstance(version, int) or not isinstance(head["sequence"], int):
-            raise TypeError
+        published = head.get("published") or 0
+        for number, limit in ((version, MAX_FORMAT), (head["sequence"], MAX_SEQUENCE), (published, MAX_TIME)):
+            if type(number) is not int or not 0 <= number <= limit:
+                raise TypeError
         if version > FORMAT:
             raise SidecarError(
                 "newerFormat", f"Device {device} writes format {version}; this program reads {FORMAT}.", remedy="Update opencode-sidecar on this machine."
@@ -40,14 +45,14 @@ def read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
             raise SidecarError("segmentCorrupt", f"The log of device {device} belongs to another vault or device.", remedy="It was ignored.")
         known = head["device"]
         return {
-            "name": str(known.get("name") or device)[:80],
-            "platform": str(known.get("platform") or "")[:40],
-            "opencode": str(known.get("opencode") or "")[:40],
-            "published": int(head.get("published") or 0),
+            "name": readable(known.get("name") or device)[:80],
+            "platform": readable(known.get("platform") or "")[:40],
+            "opencode": readable(known.get("opencode") or "")[:40],
+            "published": published,
             "sequence": head["sequence"],
             "segment": mark_of(str(head["segment"]["path"])),
         }
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SidecarError(
             "segmentCorrupt", f"The head of device {device} is unreadable.", remedy="Nothing of it was used; the other devices keep syncing."
         ) from None

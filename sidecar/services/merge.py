@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.domain.fitness import last_update
 from sidecar.domain.records import LOCAL_SESSION_COLUMNS, MESSAGE, PART, SESSION, TODO, Group, Record, Version, VersionVector, covers
 from sidecar.domain.state import FUTURE, PARENT_MISSING, QUARANTINED, UNPLACED, Op, Row, ShadowRow
 from sidecar.services.scan import ShadowRows, value_hash
@@ -233,7 +234,7 @@ def _plan_todo(
     record: Record, group: Group, columns: Row, row: ShadowRow | None, schema: Mapping[str, Any], known: ShadowRows, plan: Plan, env: Environment
 ) -> None:
     items = [{name: value for name, value in item.items() if name in schema} for item in columns.get("items", ())]
-    updated = max((item.get("time_updated") or 0 for item in items), default=None)
+    updated = last_update(items)
     after = ShadowRow(record.version, group.sequence, env.hash_row({"items": items, "time_updated": updated}), updated)
     if row is None or row.hash != after.hash:
         local = [{"session_id": record.session_id, **item} for item in items]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import Unfit, key_problem, readable
 from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
 from sidecar.domain.secrets import Finding
-from sidecar.domain.state import APPLIED, ShadowRow
+from sidecar.domain.state import APPLIED, UNFIT, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
@@ -38,6 +39,8 @@ class Outcome:
     held: int = 0
     changes: list[SessionScan] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
+    """What is said of sessions that cannot be shared."""
 
 
 @dataclass
@@ -74,7 +77,7 @@ class Publisher:
         deletions: list[tuple[SessionScan, list[Change]]] = []
         for index, session in enumerate(self._parents_first(candidates)):
             self.task.report("scan", index, len(candidates))
-            scan = self._session(session)
+            scan = self._examined(session, fingerprints[session])
             if scan is None:
                 continue
             gone = [change for change in scan.changes if change.record.is_tombstone]
@@ -87,17 +90,43 @@ class Publisher:
         if not self.dry:
             with shadow.writing():
                 self._guard.forget(set(fingerprints))
+                self._forget_unfit({readable(session)[:80] for session in fingerprints})
                 shadow.put("clock", ws.clock.last)
                 shadow.put("others", list(schema.others))
                 for session in self.outcome.sessions & {s for s in self.outcome.sessions if len(shadow.writers(s)) > 1}:
                     note_divergence(ws, session)
         return self.outcome
 
+    def _forget_unfit(self, present: set[str]) -> None:
+        for session, reason, *_ in self.ws.shadow.local_waiting():
+            if reason == UNFIT and session not in present:
+                self.ws.shadow.set_waiting(session, None)
+
     def _parents_first(self, sessions: list[str]) -> list[str]:
         if len(sessions) < 2:
             return sessions
         order = {session: index for index, session in enumerate(self.ws.db.session_ids())}
         return sorted(sessions, key=lambda session: order.get(session, len(order)))
+
+    def _examined(self, session: Any, fingerprint: bytes) -> SessionScan | None:
+        """`_session`; one that cannot be shared is noted, and looked at again when it moves."""
+        try:
+            problem = key_problem(session)
+            if problem is not None:
+                raise Unfit(f"it has {problem}")
+            return self._session(session)
+        except Unfit as found:
+            why = found.why
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            why = f"its rows have a form that no version of opencode writes ({type(error).__name__})"
+        name = readable(session)[:80]
+        self.outcome.unfit.append(f"Session {name} cannot be shared: {why}. Everything else is synced.")
+        if not self.dry:
+            with self.ws.shadow.writing():
+                self.ws.shadow.set_waiting(name, UNFIT, why)
+                if name == session:
+                    self.ws.shadow.put_scanned(session, fingerprint, self.ws.shadow.title(session))
+        return None
 
     def _session(self, session: str) -> SessionScan | None:
         rows = self.ws.db.session(session)

@@ -55,7 +55,7 @@ def recover_journal(ws: Workspace, *, adopt: bool = True) -> None:
         if not adopt:
             ws.journal.done(entry)
             continue
-        rows = ws.db.session(session)
+        rows = ws.db.fit_session(session)
         present = {(TODO, session): no_todos(ws)} | row_hashes(ws, rows) if rows is not None else {}
         puts: list[tuple[str, str, ShadowRow]] = []
         gone: list[tuple[str, str]] = []
@@ -83,7 +83,7 @@ def _redo(ws: Workspace, task: Task, commit: str) -> None:
     index_log(ws, task, own, commit, state=APPLIED)
     for group in _groups(ws, task, own, after=before):
         session = group.session_id
-        local = ws.db.session(session)
+        local = ws.db.fit_session(session)
         if any(not record.is_tombstone for record in group.records):
             note_return(ws.shadow, session)
         fold = _Fold(ws, ws.shadow.rows(session), local, redo=True)
@@ -127,7 +127,7 @@ def _rebuild(ws: Workspace, task: Task) -> list[str]:
             session = group.session_id
             fold = folds.get(session)
             if fold is None:
-                fold = folds[session] = _Fold(ws, {}, ws.db.session(session), redo=False)
+                fold = folds[session] = _Fold(ws, {}, ws.db.fit_session(session), redo=False)
             puts = [record for record in group.records if not record.is_tombstone]
             for record in puts:
                 fold.put(record, group.sequence, device)

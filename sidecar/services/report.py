@@ -17,6 +17,7 @@ from protocol.sync import (
     StatusResult,
     VerifyResult,
 )
+from sidecar.domain.fitness import Unfit
 from sidecar.domain.records import SESSION
 from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, REASONS, UNPLACED, UNREADABLE
 from sidecar.domain.task import Task
@@ -144,7 +145,7 @@ def _preview_result(ws: Workspace, outcome: Any, applier: Applier, warnings: lis
         published=Published(len(out), outcome.rows, outcome.tombstones, 0),
         applied=Applied(len(applier.sessions), c.inserted, c.updated, c.deleted),
         sessions=changes,
-        warnings=warnings + applier.warnings,
+        warnings=warnings + outcome.unfit + applier.warnings,
         **counts,
     )
 
@@ -157,7 +158,11 @@ def verify(ws: Workspace, task: Task) -> VerifyResult:
     present, empty = ws.db.session_ids(), no_todos(ws)
     for index, session in enumerate(present):
         task.report("verify", index, len(present))
-        rows = ws.db.session(session)
+        try:
+            rows = ws.db.session(session)
+        except Unfit:
+            differences.append(Difference(SESSION, session, session, "changed" if ws.shadow.has_session(session) else "extra"))
+            continue
         known = {at: row.hash for at, row in ws.shadow.rows(session).items() if row.hash != empty}
         local = row_hashes(ws, rows) if rows is not None else {}
         compared += len(local)

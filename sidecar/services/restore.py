@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from protocol.sync import Applied, Attention
 from protocol.trust import RestoreResult
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import Unfit
 from sidecar.domain.records import COUNTERS, LOCAL_SESSION_COLUMNS, MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
-from sidecar.domain.state import LocalChange, Op, Row, SessionRows, WriteCounts
+from sidecar.domain.state import LocalChange, Op, Row, SessionRows, WriteCounts, WriteRefused
 from sidecar.domain.task import Task
 from sidecar.domain.turns import judge
 from sidecar.domain.undo import At, Target, targets
@@ -73,7 +74,11 @@ class _Restore:
         self._writer.close()
 
     def session(self, session: str, title: str, wanted: dict[At, Target]) -> None:
-        rows = self.ws.db.session(session)
+        try:
+            rows = self.ws.db.session(session)
+        except Unfit as unfit:
+            self._skip(session, title, "quarantined", unfit.why)
+            return
         if rows is not None and _being_written(rows, self.ws.clock.wall()):
             self._skip(session, title, "busy", "a turn is being written; try again when it is done")
             return
@@ -152,6 +157,9 @@ class _Restore:
             done = self._writer.write(ops, self.task, lambda chunk, images: self._journal(session, title, chunk, images), self._note)
         except LocalChange as change:
             self._skip(session, title, "busy", f"changed here meanwhile: {change}")
+            return
+        except WriteRefused as refused:
+            self._skip(session, title, "quarantined", f"the database does not take it: {refused}")
             return
         finally:
             with self.ws.shadow.writing():

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import MAX_VALUE_BYTES, last_update
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
 from sidecar.domain.state import SessionRows
 from sidecar.services.workspace import Workspace
-
-MAX_VALUE_BYTES = 2 << 30
 
 
 def no_todos(ws: Workspace) -> bytes:
@@ -27,8 +26,7 @@ def row_hashes(ws: Workspace, rows: SessionRows) -> dict[tuple[str, str], bytes]
         found[(SESSION_MESSAGE, key)] = hash_row({name: value for name, value in row.items() if name != "seq"})
     if rows.todos:
         items = [{name: value for name, value in item.items() if name != "session_id"} for item in rows.todos]
-        updated = max((item.get("time_updated") or 0 for item in items), default=None)
-        found[(TODO, session)] = hash_row({"items": items, "time_updated": updated})
+        found[(TODO, session)] = hash_row({"items": items, "time_updated": last_update(items)})
     return found
 
 
@@ -37,7 +35,7 @@ def load_value(ws: Workspace, value: Any, device: str) -> Any:
     if getattr(value, "sha256", None) is None:
         return value
     if value.size > MAX_VALUE_BYTES:
-        raise SidecarError("segmentCorrupt", f"A large value claims to have {value.size} bytes: SQLite holds none of that size.")
+        raise SidecarError("segmentCorrupt", f"A large value claims to have {value.size} bytes, more than {MAX_VALUE_BYTES >> 20} MB.")
     commit = ws.shadow.head_of(device)[0] or ""
     data, names = b"", ws.sealer.names_of(value.sha256) if ws.sealer is not None else [None]
     for name in names:

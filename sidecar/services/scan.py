@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.domain.clock import HybridClock
+from sidecar.domain.fitness import last_update, readable
 from sidecar.domain.records import (
     COUNTERS,
     LOCAL_SESSION_COLUMNS,
@@ -79,7 +80,7 @@ class Scanner:
 
     def session(self, rows: SessionRows, known: ShadowRows, seen: VersionVector, *, derived_counters: bool) -> SessionScan:
         session_id = str(rows.session["id"])
-        scan = SessionScan(session_id, str(rows.session.get("title") or ""))
+        scan = SessionScan(session_id, readable(rows.session.get("title") or ""))
         changed = list(self._changes(session_id, rows, known, derived_counters=derived_counters))
         if changed and changed[0].record.columns == {} and changed[0].shadow is not None:
             scan.adopted.append((SESSION, session_id, changed.pop(0).shadow))  # type: ignore[arg-type]
@@ -124,7 +125,7 @@ class Scanner:
                 yield from self._row(PART, part_id, session_id, rows.parts[part_id], known)
         if rows.todos or (TODO, session_id) in known:
             items = [{name: value for name, value in item.items() if name != "session_id"} for item in rows.todos]
-            updated = max((item.get("time_updated") or 0 for item in items), default=None)
+            updated = last_update(items)
             yield from self._row(TODO, session_id, session_id, {"items": items, "time_updated": updated}, known)
         for key, row in rows.session_messages.items():
             yield from self._row(SESSION_MESSAGE, key, session_id, {name: value for name, value in row.items() if name != "seq"}, known)

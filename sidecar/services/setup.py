@@ -186,7 +186,7 @@ def _check_manifest(data: bytes) -> dict[str, Any]:
         version, vault = manifest["format"], manifest["vault"]
         if not isinstance(version, int) or not isinstance(vault, str):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SidecarError("remoteNotVault", "The vault's manifest is damaged.", detail=VAULT_FILE, remedy="Restore it from the remote's history.") from None
     if version > FORMAT:
         raise SidecarError(

@@ -421,7 +421,7 @@ export interface DoctorResult {
 }
 
 /**
- * `salvage`: write what can still be read of a damaged database into this new file.
+ * `salvage`: write what can still be read of a damaged database into this new file, named by its whole path.
  */
 export interface RepairParams {
   salvage?: string | null;

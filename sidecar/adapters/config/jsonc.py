@@ -89,7 +89,7 @@ def parse(text: bytes) -> Document:
         decoded = plain.decode()
     except UnicodeDecodeError as error:
         raise _at(text, error.start, "not UTF-8") from None
-    if not decoded.strip():
+    if not decoded.strip(" \t\r\n"):
         return Document(text, {}, Tree(len(text), len(text), "nothing"), comments, commas)
     try:
         value = json.loads(decoded, parse_constant=_refuse)

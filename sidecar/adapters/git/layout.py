@@ -11,7 +11,7 @@ from pathlib import Path
 from sidecar.adapters.files.atomic import write_private
 from sidecar.adapters.files.private import private_folder
 
-_CORE = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n"
+_CORE = "[core]\n\trepositoryformatversion = 0\n\tfilemode = false\n\tbare = true\n\tsharedRepository = 0600\n"
 _ATTRIBUTES = b"# Contents are compressed: looking for deltas between them costs time and gains nothing. Trees still get them.\n* -delta\n"
 STALE_LOCK_SECONDS = 10.0
 _LEFT_BY_KILLED_GIT = (

@@ -69,7 +69,7 @@ class VaultRepo:
         repo = cls(path, environ)
         if not layout.is_whole(path):
             layout.prepare(path)
-            repo._git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1", "--", str(path))
+            repo._git.run("init", "--quiet", "--bare", "--shared=0600", "--template=", "--initial-branch=main", "--object-format=sha1", "--", str(path))
             layout.finish(path)
         return repo
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sidecar.adapters.segments.bounded import decompress
 from sidecar.adapters.segments.values import unpack
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import key_problem
 from sidecar.domain.records import TABLES, Group, Mention, Record, Version
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class SegmentReader:
             raise corrupt(self.name, "its directory does not fit")
         try:
             directory = unpack(decompress(self._open(0, start, end), MAX_DIRECTORY_BYTES))
+            if not isinstance(directory, dict):
+                raise TypeError
             previous = directory.get("previous")
             self.previous = previous if isinstance(previous, str) else None
             if directory["device"] != self.device or directory["sequence"] != self.sequence:
@@ -90,9 +93,12 @@ class SegmentReader:
             frames = []
             offset = end
             for size, raw_size, groups in directory["frames"]:
-                frames.append((offset, int(size), int(raw_size), groups))
+                if type(size) is not int or type(raw_size) is not int or min(size, raw_size) < 0:
+                    raise TypeError
+                _check_groups(groups)
+                frames.append((offset, size, raw_size, groups))
                 offset += size
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
         if offset != len(self._data) - CHECKSUM_BYTES:
             raise corrupt(self.name, "its frames do not fill it")
@@ -101,13 +107,10 @@ class SegmentReader:
     def sessions(self) -> dict[str, Mention]:
         """What this segment says of which sessions, without decoding the records."""
         found: dict[str, Mention] = {}
-        try:
-            for *_, groups in self._frames:
-                for session_id, puts, context in groups:
-                    before = found.get(session_id, Mention(False, None))
-                    found[session_id] = Mention(before.puts or bool(puts), context if context is not None else before.context)
-        except (ValueError, TypeError) as error:
-            raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
+        for *_, groups in self._frames:
+            for session_id, puts, context in groups:
+                before = found.get(session_id, Mention(False, None))
+                found[session_id] = Mention(before.puts or bool(puts), context if context is not None else before.context)
         return found
 
     def groups(self, only: frozenset[str] | None = None) -> Iterator[Group]:
@@ -139,8 +142,19 @@ class SegmentReader:
             raw = decompress(self._open(index + 1, offset, offset + size), raw_size)
             for session_id, rows in unpack(raw):
                 for table, key, time, counter, seen, columns in rows:
+                    if table < 0 or not isinstance(session_id, str) or not isinstance(key, str):
+                        raise ValueError
                     if table >= len(TABLES):
                         continue  # a table that a newer version shares: this one leaves it alone
                     yield Record(TABLES[table], key, session_id, Version(time, counter, self.device), columns, seen)
         except (ValueError, TypeError) as error:
             raise corrupt(self.name, f"a frame is unreadable ({type(error).__name__})") from None
+
+
+def _check_groups(groups: Any) -> None:
+    """Raises TypeError, ValueError."""
+    for session_id, _, context in groups:
+        if key_problem(session_id) is not None:
+            raise ValueError
+        if context is not None and not all(isinstance(device, str) and type(sequence) is int for device, sequence in context.items()):
+            raise TypeError

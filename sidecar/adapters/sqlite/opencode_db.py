@@ -11,7 +11,8 @@ from typing import Any
 
 from sidecar.adapters.segments.values import pack
 from sidecar.adapters.sqlite.connect import errors_as_ours, open_read_only
-from sidecar.adapters.sqlite.schema import Schema, read_schema
+from sidecar.adapters.sqlite.schema import Schema, quoted, read_schema
+from sidecar.domain.fitness import MAX_VALUE_BYTES, Unfit, check_fit, key_problem, readable
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
 from sidecar.domain.state import ProjectRow, Row, SessionRows
 
@@ -22,6 +23,8 @@ def content_hash(columns: Row) -> bytes:
 
 
 CHANGE_COUNTER = "event_sequence"
+_NO_OVERFLOW = (1 << 44) - 1
+"""What of a time goes into a sum, which SQLite refuses beyond 63 bits: milliseconds until the year 2527."""
 
 
 class OpencodeDb:
@@ -52,6 +55,7 @@ class OpencodeDb:
     def connection(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = open_read_only(self.path)
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         return self._connection
 
     @contextmanager
@@ -76,11 +80,12 @@ class OpencodeDb:
         schema = self._schema or self.schema()
         name = "name" if "name" in schema.columns["project"] else "NULL"
         with self.reading() as connection:
-            return [ProjectRow(*row) for row in connection.execute(f"SELECT id, worktree, {name} FROM project")]
+            rows = connection.execute(f"SELECT id, worktree, {name} FROM project")
+            return [ProjectRow(key, tree, readable(name) if name else None) for key, tree, name in rows if key_problem(key) is None and _is_folder(tree)]
 
     def session_ids(self) -> list[str]:
         with self.reading() as connection:
-            return [row[0] for row in connection.execute("SELECT id FROM session ORDER BY time_created, id")]
+            return [row[0] for row in connection.execute("SELECT id FROM session ORDER BY time_created, id") if key_problem(row[0]) is None]
 
     def fingerprints(self) -> dict[str, bytes]:
         """Per session, a hash that moves when anything of it was written.
@@ -91,36 +96,79 @@ class OpencodeDb:
         """
         schema = self._schema or self.schema()
         with self.reading() as connection:
-            found = {
-                row["id"]: hashlib.blake2b(content_hash(row), digest_size=16) for row in _rows(connection, f"SELECT {_names(schema, SESSION)} FROM session", ())
-            }
-            counted = CHANGE_COUNTER in schema.others and connection.execute(f"SELECT 1 FROM {CHANGE_COUNTER} LIMIT 1").fetchone() is not None
+            found = {key: hashlib.blake2b(digest, digest_size=16) for key, digest in _session_digests(connection, schema)}
+            counted = CHANGE_COUNTER in schema.others and _counts_writes(connection)
             queries = {table: _counts(schema, table, by_content=not counted or table == TODO) for table in (MESSAGE, PART, TODO, SESSION_MESSAGE)}
             if counted:
                 queries[CHANGE_COUNTER] = f"SELECT aggregate_id, seq FROM {CHANGE_COUNTER}"
             for table, query in queries.items():
                 if query is None:
                     continue
-                for session_id, *numbers in connection.execute(query):
+                for session_id, *numbers in _numbers(connection, schema, table, query):
                     if session_id in found:
                         found[session_id].update(pack([table, *numbers]))
         return {session_id: digest.digest() for session_id, digest in found.items()}
 
     def session(self, session_id: str) -> SessionRows | None:
-        """All rows of a session in one consistent read; None when it is gone."""
+        """All rows of a session in one consistent read; None when it is gone. Raises Unfit."""
         with self.reading() as connection:
-            return read_session(connection, self._schema or read_schema(connection, self.path), session_id)
+            try:
+                rows = read_session(connection, self._schema or read_schema(connection, self.path), session_id)
+            except sqlite3.DataError:
+                raise Unfit(f"it has a value of more than {MAX_VALUE_BYTES >> 20} MB") from None
+        if rows is not None:
+            check_fit(rows)
+        return rows
+
+    def fit_session(self, session_id: str) -> SessionRows | None:
+        """`session`; None, too, for one that cannot be used."""
+        try:
+            return self.session(session_id)
+        except Unfit:
+            return None
 
 
-def _counts(schema: Schema, table: str, *, by_content: bool) -> str | None:
+def _is_folder(worktree: object) -> bool:
+    return isinstance(worktree, str) and "\0" not in worktree and worktree == readable(worktree)
+
+
+def _session_digests(connection: sqlite3.Connection, schema: Schema) -> Iterator[tuple[Any, bytes]]:
+    """Of each session's own row. One that is too large to be read has the hash of nothing."""
+    query = f"SELECT {_names(schema, SESSION)} FROM session"
+    try:
+        yield from [(row["id"], content_hash(row)) for row in _rows(connection, query, ())]
+    except sqlite3.DataError:
+        for (number,) in connection.execute("SELECT rowid FROM session").fetchall():
+            try:
+                yield from [(row["id"], content_hash(row)) for row in _rows(connection, f"{query} WHERE rowid=?", (number,))]
+            except sqlite3.DataError:
+                yield from ((key, b"") for (key,) in connection.execute("SELECT id FROM session WHERE rowid=?", (number,)))
+
+
+def _counts_writes(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.execute(f"SELECT aggregate_id, seq FROM {CHANGE_COUNTER} LIMIT 1").fetchone() is not None
+    except sqlite3.OperationalError:  # a table of that name with other columns
+        return False
+
+
+def _numbers(connection: sqlite3.Connection, schema: Schema, table: str, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a query for fingerprints; where a value is too large to be measured, the numbers of rows and their times have to do."""
+    try:
+        return connection.execute(query).fetchall()
+    except sqlite3.DataError:
+        return connection.execute(_counts(schema, table, by_content=True, sizes=False) or query).fetchall()
+
+
+def _counts(schema: Schema, table: str, *, by_content: bool, sizes: bool = True) -> str | None:
     """Query for (session, number of rows, and if wanted sums of their times and sizes)."""
     if not schema.has(table):
         return None
     columns, sums = schema.columns[table], ""
     if by_content:
-        sums += ", sum(time_updated)" if "time_updated" in columns else ""
-        sums += ", sum(length(CAST(data AS BLOB)))" if "data" in columns else ""
-        sums += ", sum(length(content)*31+length(status))" if {"content", "status"} <= columns.keys() else ""
+        sums += f", sum(time_updated & {_NO_OVERFLOW})" if "time_updated" in columns else ""
+        sums += ", sum(length(CAST(data AS BLOB)))" if sizes and "data" in columns else ""
+        sums += ", sum(length(content)*31+length(status))" if sizes and {"content", "status"} <= columns.keys() else ""
     return f"SELECT session_id, count(*){sums} FROM {table} GROUP BY session_id"
 
 
@@ -141,7 +189,7 @@ def read_session(connection: sqlite3.Connection, schema: Schema, session_id: str
 
 
 def _names(schema: Schema, table: str) -> str:
-    return ", ".join(f'"{name}"' for name in schema.columns[table])
+    return quoted(schema.columns[table])
 
 
 def _rows(connection: sqlite3.Connection, query: str, parameters: tuple[Any, ...]) -> Iterator[Row]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import key_problem, readable
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TABLES, TODO
 
 REQUIRED = ("project", SESSION, MESSAGE, PART)
@@ -43,6 +46,8 @@ class Schema:
     columns: dict[str, dict[str, Column]]
     others: tuple[str, ...]
     level: str
+    triggers: tuple[str, ...] = ()
+    """opencode has none. Somebody's may change or delete what is written."""
 
     @property
     def renames_move_no_time(self) -> bool:
@@ -54,8 +59,9 @@ class Schema:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when a column or table that we sync appears or goes."""
-        return ";".join(f"{table}:{','.join(sorted(columns))}" for table, columns in sorted(self.columns.items()))
+        """Changes when a column or table that we sync, or a trigger, appears or goes."""
+        parts = [f"{table}:{','.join(sorted(columns))}" for table, columns in sorted(self.columns.items())]
+        return ";".join([*parts, *(f"trigger:{name}" for name in self.triggers)])
 
 
 def read_schema(connection: sqlite3.Connection, path: Path) -> Schema:
@@ -76,6 +82,7 @@ def read_schema(connection: sqlite3.Connection, path: Path) -> Schema:
         found = {
             name: Column(name, kind, bool(not_null), default, bool(key))
             for _, name, kind, not_null, default, key in connection.execute(f'PRAGMA table_info("{table}")')
+            if key_problem(name) is None
         }
         lacking = _NEEDED_COLUMNS[table] - found.keys()
         if lacking and table in REQUIRED:
@@ -87,12 +94,24 @@ def read_schema(connection: sqlite3.Connection, path: Path) -> Schema:
             )
         if not lacking:
             columns[table] = found
-    return Schema(columns, tuple(sorted(set(tables) - set(columns))), _level(connection, tables))
+    triggers = sorted(readable(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'"))
+    others = tuple(sorted(readable(table) for table in set(tables) - set(columns)))
+    return Schema(columns, others, _level(connection, tables), tuple(triggers))
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names of columns for a statement."""
+    return ", ".join(quote(name) for name in names)
+
+
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _level(connection: sqlite3.Connection, tables: list[str]) -> str:
-    if "migration" in tables:
-        return str(connection.execute("SELECT max(id) FROM migration").fetchone()[0])
-    if "__drizzle_migrations" in tables:
-        return "drizzle:" + str(connection.execute("SELECT max(created_at) FROM __drizzle_migrations").fetchone()[0])
+    with contextlib.suppress(sqlite3.OperationalError):  # a table of that name with other columns says nothing
+        if "migration" in tables:
+            return readable(connection.execute("SELECT max(id) FROM migration").fetchone()[0])
+        if "__drizzle_migrations" in tables:
+            return "drizzle:" + readable(connection.execute("SELECT max(created_at) FROM __drizzle_migrations").fetchone()[0])
     return ""

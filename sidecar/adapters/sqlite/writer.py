@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.adapters.sqlite.connect import bindable, errors_as_ours, needs_cast, open_read_write
-from sidecar.adapters.sqlite.schema import Schema
+from sidecar.adapters.sqlite.schema import Schema, quote, quoted
+from sidecar.adapters.sqlite.triggers import TriggerGuard
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.fitness import last_update
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
-from sidecar.domain.state import LocalChange, Op, Row, WriteCounts
+from sidecar.domain.state import LocalChange, Op, Row, WriteCounts, WriteRefused
 from sidecar.domain.task import Task
 
 TARGET_SECONDS = 0.002
@@ -27,6 +29,8 @@ the middle of it then looks again at a moment when it is free."""
 MAX_ROWS = 400
 MAX_BYTES = 512 << 10
 BUSY_SECONDS = 30.0
+_REFUSALS = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_INTERRUPT")
+"""What SQLite says of rows that it does not take, whoever else is at work."""
 _ORDER = {SESSION: 0, MESSAGE: 1, PART: 2, TODO: 3, SESSION_MESSAGE: 4}
 
 Image = tuple[str, str, Row | None]
@@ -40,6 +44,7 @@ class RowWriter:
         self.path, self.schema, self.hash_row = path, schema, hash_row
         self._db = open_read_write(path)
         self._db.execute("PRAGMA busy_timeout=20")
+        self._guard = TriggerGuard(self._db, schema) if schema.triggers else None
         self._rows_per_chunk = 32
         self._version: int | None = None
         self._free_until = 0.0
@@ -55,7 +60,8 @@ class RowWriter:
         before_commit: Callable[[Sequence[Op], list[Image]], None],
         after_commit: Callable[[Sequence[Op]], None],
     ) -> WriteCounts:
-        """Apply the ops in order, in bounded transactions. Raises LocalChange when a row is not what was recorded.
+        """Apply the ops in order, in bounded transactions. Raises LocalChange when a row is not what was recorded, WriteRefused when
+        the database does not take one.
 
         What was committed before an error stays, and was reported to `after_commit`.
         """
@@ -67,7 +73,7 @@ class RowWriter:
                 began = time.perf_counter()
                 with _parents_may_go(), self._transaction(task):
                     begun = time.perf_counter()
-                    images, done = self._apply(chunk)
+                    images, done = self._applied(chunk)
                     before_commit(chunk, images)
                 held = time.perf_counter() - begun
                 self._give_way(held, begun - began)
@@ -124,6 +130,20 @@ class RowWriter:
             raise
 
     # --- inside a transaction -------------------------------------------------------------------------------------
+    def _applied(self, ops: Sequence[Op]) -> tuple[list[Image], WriteCounts]:
+        try:
+            if self._guard is None:
+                return self._apply(ops)
+            with self._guard.watching(ops, self._existing) as images:
+                found, counts = self._apply(ops)
+                images += found
+            return found, counts
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "") or ""
+            if name == "SQLITE_ERROR" or name.startswith(_REFUSALS):
+                raise WriteRefused(str(error)[:200]) from error
+            raise
+
     def _apply(self, ops: Sequence[Op]) -> tuple[list[Image], WriteCounts]:
         images: list[Image] = []
         counts = WriteCounts()
@@ -206,7 +226,7 @@ class RowWriter:
             self._db.executemany(f"INSERT INTO {table} ({_quoted(names)}) VALUES ({_marks(names, casts)})", rows)
 
     def _update(self, table: str, key: str, names: Sequence[str], casts: Sequence[bool], values: list[Any]) -> None:
-        assignments = ", ".join(f'"{name}"={mark}' for name, mark in zip(names, _marks(names, casts).split(","), strict=True))
+        assignments = ", ".join(f"{quote(name)}={mark}" for name, mark in zip(names, _marks(names, casts).split(","), strict=True))
         self._db.execute(f"UPDATE {table} SET {assignments} WHERE id=?", [*values, key])
 
     def _next_seq(self, session_id: str) -> int:
@@ -280,11 +300,11 @@ def _parents_may_go() -> Iterator[None]:
 def todo_hash(hash_row: Callable[[Row], bytes], items: list[Row]) -> bytes:
     """Hash of a session's whole list, as the scan computes it: one that was emptied and one that never was are the same."""
     stripped = [{name: value for name, value in item.items() if name != "session_id"} for item in items]
-    return hash_row({"items": stripped, "time_updated": max((item.get("time_updated") or 0 for item in stripped), default=None)})
+    return hash_row({"items": stripped, "time_updated": last_update(stripped)})
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+    return quoted(names)
 
 
 def _marks(names: Sequence[str], casts: Sequence[bool]) -> str:

@@ -81,3 +81,13 @@ def test_the_path_column_follows_from_the_folder() -> None:
     assert session_path("/home/ada/app/src", "/home/ada/app") == "src"
     assert session_path("/home/ada/app", "/home/ada/app") == ""
     assert session_path("/home/ada/notes", "/") == "home/ada/notes"
+
+
+def test_a_folder_from_elsewhere_never_leads_out_of_the_project_whatever_the_slashes() -> None:
+    portable = PortablePath(base="project", rest="a\\..\\..\\..\\Windows", os="windows")
+    assert to_local(portable, "C:/Users/Ada/app", "C:/Users/Ada", EVERYWHERE) == "C:/Users/Ada/app/a/Windows"
+
+
+def test_an_absolute_folder_that_is_none_is_not_taken() -> None:
+    for rest, system, home in (("srv/x", "posix", "/home/bob"), ("", "posix", "/home/bob"), ("x\\y", "windows", "C:/Users/Bob")):
+        assert to_local(PortablePath(base="absolute", rest=rest, os=system), "/", home, EVERYWHERE) == home
