@@ -38,6 +38,7 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "cwdMissing": (-31026, "The folder to run a command in is not there."),
     "argumentsTooLong": (-31027, "The arguments are longer than the system allows."),
     "processGone": (-31028, "The command is not running, or does not read any more."),
+    "systemError": (-31033, "The operating system refused: rights, a failing disk, no memory, too many open files."),
     "batchArgument": (-31040, "An argument that a Windows batch file would take for a command."),
     "parseError": (PARSE_ERROR, "Not JSON in UTF-8, or not a frame; the answer has id null."),
     "invalidRequest": (INVALID_REQUEST, "Not a request that may be sent now."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import threading
 import time
@@ -27,6 +26,7 @@ from sidecar.app_setup import SetupUseCases
 from sidecar.app_trust import TrustUseCases
 from sidecar.domain.clock import wall_clock_ms
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.system import refused
 from sidecar.domain.task import Task
 from sidecar.services.workspace import Identity
 from sidecar.settings import Settings
@@ -244,11 +244,8 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         """Errors of the operating system leave as ours."""
         try:
             yield
-        except OSError as error:
-            kind = "diskFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "internal"
-            message = "The disk is full." if kind == "diskFull" else f"The system refused: {error.strerror or error}."
-            remedy = "Free some space and try again." if kind == "diskFull" else "Check the permissions of this folder."
-            raise SidecarError(kind, message, detail=str(error.filename or self.settings.own_state), remedy=remedy) from error
+        except (OSError, MemoryError) as error:
+            raise refused(error, str(self.settings.own_state)) from error
 
     @contextmanager
     def _recording_errors(self) -> Iterator[None]:

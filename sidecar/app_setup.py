@@ -92,15 +92,25 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 self._require_private(remote, task, acknowledged=acknowledged)
             with self._repo(remote) as repo:
                 heads = repo.remote_heads(task)
-                if heads:
-                    manifest = setup.read_vault(repo, task)
-                    if manifest["vault"] != identity.vault_id:
-                        raise SidecarError("remoteNotEmpty", "The new remote holds another vault.", remedy="Give an empty repository.")
+                if heads and self._vault_of(repo, task, lost=remote == identity.remote) not in (identity.vault_id, None):
+                    raise SidecarError("remoteNotEmpty", "The new remote holds another vault.", remedy="Give an empty repository.")
                 repo.push_known(task, setup.DEFAULT_BRANCH, heads)
                 if identity.branch in heads:
                     repo.push(task, identity.branch)
             self._write_identity(replace(identity, remote=remote, embedded=False))
             return InitResult(identity.vault_id, identity.device_id, self._display(remote))
+
+    @staticmethod
+    def _vault_of(repo: VaultRepo, task: Task, *, lost: bool) -> str | None:
+        """`lost`: None, instead of remoteNotVault, when the remote has no manifest: it is the one that this device uses."""
+        from sidecar.services import setup
+
+        try:
+            return str(setup.read_vault(repo, task)["vault"])
+        except SidecarError as error:
+            if error.kind == "remoteNotVault" and lost:
+                return None
+            raise
 
     def link(self, params: LinkParams, task: Task, agree: Callable[[LinkResult], bool] | None = None) -> LinkResult:
         """Join an existing vault and show what the first cycle would do; changes nothing in the database.

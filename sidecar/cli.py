@@ -90,6 +90,11 @@ def _main(argv: list[str], cancelled: threading.Event) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left; the interpreter flushes once more at its end
         return EXIT_FAILED
+    except (OSError, MemoryError) as error:
+        from sidecar.domain.system import refused
+
+        output.error(refused(error, str(_settings(args).own_state)))
+        return EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user
         output.error(_internal(error, args))
         return EXIT_FAILED

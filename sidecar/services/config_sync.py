@@ -314,7 +314,7 @@ class ConfigSync:
         store.save(self.state)
         used = [entry.get(name) for entry in self.entries.values() for name in ("base", "theirs")]
         store.keep_only(name for name in used if name)
-        store.prune()
+        store.prune(lambda: {cycle.id for cycle in self.ws.journal.cycles(-1)})
 
     @staticmethod
     def _conflict(file: FilePlan, conflict: Conflict) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sidecar.services.history import note_cycle
 from sidecar.services.publish import Outcome, Publisher, push_own
 from sidecar.services.receive import REMOTE_REFS, fetch_others
 from sidecar.services.recover import recover
+from sidecar.services.same_vault import check_same_vault
 from sidecar.services.workspace import Workspace
 
 MAX_SETTLE_SECONDS = 5.0
@@ -42,6 +43,7 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
         _scan(ws, task, totals, state, allow_deletions=allow_deletions)
     task.report("connect")
     heads = ws.heads = ws.repo.remote_heads(task)
+    totals.warnings += check_same_vault(ws, task, heads)
     if publish:
         totals.pushed = push_own(ws, task, heads)
     applier = None
@@ -80,7 +82,7 @@ def _contended(ws: Workspace, *states: int) -> bool:
 
 def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool) -> None:
     """Scan; and when a session was written to a moment ago, wait for it to go quiet and look again."""
-    full = time.time() - ws.shadow.get("full_scan", 0) > FULL_SCAN_SECONDS
+    full = abs(time.time() - ws.shadow.get("full_scan", 0)) > FULL_SCAN_SECONDS  # also when the clock was wrong then
     deadline = time.monotonic() + MAX_SETTLE_SECONDS
     while True:
         outcome = Publisher(ws, task, allow_deletions=allow_deletions).scan(full=full)

@@ -32,13 +32,32 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     warnings = _index_forgotten(ws, task, heads, wanted)
     if wanted:
         task.report("fetch", 0, len(wanted))
-        ws.repo.fetch(task, sorted(wanted))
+        warnings += _fetch(ws, task, wanted)
     for branch in sorted(wanted):
         device = branch.removeprefix("sessions/")
         head = ws.repo.local_ref(f"refs/remotes/origin/{branch}")
         if head is None:
             continue
         warnings += index_fetched(ws, task, device, head)
+    return warnings
+
+
+def _fetch(ws: Workspace, task: Task, wanted: dict[str, str]) -> list[str]:
+    """All at once; when something in them is damaged, one by one: `wanted` loses those that cannot be had."""
+    warnings = []
+    try:
+        ws.repo.fetch(task, sorted(wanted))
+    except SidecarError as error:
+        if error.kind != "segmentCorrupt":
+            raise
+        for branch in sorted(wanted):
+            try:
+                ws.repo.fetch(task, [branch])
+            except SidecarError as damage:
+                if damage.kind != "segmentCorrupt":
+                    raise
+                del wanted[branch]
+                warnings.append(f"{branch.removeprefix('sessions/')}: {damage.message} {damage.remedy}")
     return warnings
 
 

@@ -8,7 +8,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ _SYNCEDS_MARKS = ("config/opencode.json", "config/opencode.jsonc", "config/openc
 
 
 def read_identity(path: Path) -> Identity | None:
-    """The device's identity, or None when it has none yet."""
+    """The device's identity, or None when it has none yet. Raises OSError when the disk refuses: that is no reason for a new one."""
     try:
         value = json.loads(path.read_bytes())
         return Identity(
@@ -44,7 +44,7 @@ def read_identity(path: Path) -> Identity | None:
         )
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SidecarError(
             "internal",
             "The file that says which device this is cannot be read.",
@@ -100,7 +100,7 @@ def make_vault(repo: VaultRepo, task: Task, vault_id: str, encryption: Callable[
     repo.push(task, branch)
 
 
-def _look_at(repo: VaultRepo, task: Task, heads: dict[str, str]) -> tuple[str, str, str | None]:
+def _look_at(repo: VaultRepo, task: Task, heads: Mapping[str, str]) -> tuple[str, str, str | None]:
     """What a repository holds, its main branch, and the commit there to build on."""
     if not heads:
         return _NOTHING, DEFAULT_BRANCH, None
@@ -161,12 +161,13 @@ def pin_log(repo: VaultRepo, task: Task, device: str) -> str:
     return commit
 
 
-def read_vault(repo: VaultRepo, task: Task) -> dict[str, Any]:
-    """The remote's manifest, its branch in `branch`. Raises remoteNotVault, newerFormat."""
-    task.report("connect")
-    heads = repo.remote_heads(task)
+def read_vault(repo: VaultRepo, task: Task, heads: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The remote's manifest, its branch in `branch`. `heads`: its branches when they are known. Raises remoteNotVault, newerFormat."""
+    if heads is None:
+        task.report("connect")
+        heads = repo.remote_heads(task)
     branches = [name for name in (DEFAULT_BRANCH, "master") if name in heads]
-    branches += [name for name in sorted(heads) if name not in branches and not name.startswith("sessions/")]
+    branches += [name for name in sorted(heads) if name not in branches and not name.startswith(("sessions/", "forgotten/"))]
     for branch in branches[:8]:
         repo.fetch(task, [branch])
         head = repo.local_ref(f"refs/remotes/origin/{branch}")

@@ -243,6 +243,26 @@ def test_without_room_for_a_copy_sync_goes_on_and_says_so(pair: tuple[Machine, M
     assert not c.settings.snapshot.exists()
 
 
+def test_a_clock_that_jumps_by_years_makes_the_journal_forget_nothing(tmp_path: Path) -> None:
+    from sidecar.adapters.sqlite.journal import Journal
+
+    year = 365 * edits.DAY
+    real = now()
+    journal = Journal(tmp_path / "journal.db")
+    try:
+        for number, at in enumerate((real, real + 1000, real + 10 * year, real + 10 * year + 1000, real + 2000, real - 10 * year, real + 3000)):
+            journal.begin(str(number), at, "cycle")
+            journal.done(journal.add(str(number), at, "s", "t", (0, 1, 0), b"before", b""))
+            assert journal.prune(at) == 0, "what could be taken back yesterday is gone because the clock was wrong for a moment"
+        assert len(journal.cycles(-1)) == 7
+        for day in range(40):
+            journal.begin(f"day{day}", real + day * edits.DAY, "cycle")
+            journal.prune(real + day * edits.DAY)
+        assert {cycle.id for cycle in journal.cycles(-1)}.isdisjoint("0123456"), "what is really old stays for ever"
+    finally:
+        journal.close()
+
+
 def test_the_journal_forgets_what_is_old_or_too_much_but_never_the_last(pair: tuple[Machine, Machine]) -> None:
     from sidecar.adapters.sqlite.journal import Journal
 

@@ -914,6 +914,7 @@ export const ErrorCodes = {
   cwdMissing: -31026,
   argumentsTooLong: -31027,
   processGone: -31028,
+  systemError: -31033,
   batchArgument: -31040,
   parseError: -32700,
   invalidRequest: -32600,

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,11 @@ class ConfigStore:
         """A file as it was; None when it was not there."""
         return (self._backups / cycle / entry["file"]).read_bytes() if entry["file"] else None
 
-    def prune(self) -> None:
-        for folder in self._backups.glob("*"):
-            with contextlib.suppress(OSError):
-                if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
+    def prune(self, known: Callable[[], Container[str]]) -> None:
+        """Forget what is old and belongs to no cycle that is `known`: an age alone may come from a clock that jumped."""
+        with contextlib.suppress(OSError):
+            old = [folder for folder in self._backups.glob("*") if time.time() - folder.stat().st_mtime > KEEP_SECONDS]
+            kept = known() if old else ()
+            for folder in old:
+                if folder.name not in kept:
                     shutil.rmtree(folder)

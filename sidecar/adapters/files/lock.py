@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.system import refused
 from sidecar.domain.task import Task
 
 
@@ -35,6 +36,8 @@ def exclusive(path: Path, task: Task, *, wait_seconds: float = 0.0) -> Iterator[
                 ) from None
             task.wait(0.05)
             remaining -= 0.05
+        except OSError as error:
+            raise refused(error, str(path)) from error
     try:
         yield
     finally:

@@ -7,9 +7,12 @@ import subprocess
 import threading
 from typing import IO
 
-from sidecar.adapters.git.errors import damaged
+from sidecar.adapters.git.errors import damaged, from_stderr, killed
 from sidecar.adapters.git.run import Git
 from sidecar.adapters.process.group import stop_group
+from sidecar.domain.errors import SidecarError
+
+_MAX_WORDS = 4096
 
 
 class CatFile:
@@ -18,6 +21,7 @@ class CatFile:
     def __init__(self, git: Git) -> None:
         self._git = git
         self._process: subprocess.Popen[bytes] | None = None
+        self._words: _Words | None = None
 
     def read(self, name: str, *, limit: int) -> bytes | None:
         """A blob by object name or `commit:path`; None when there is none. Raises segmentCorrupt for what is not a blob or too big."""
@@ -25,9 +29,10 @@ class CatFile:
             return None
         try:
             return self._read(name, limit)
-        except OSError as error:
+        except OSError:
+            problem = self._ended(name)
             self.close()
-            raise damaged(name, str(error)) from None
+            raise problem from None
         except BaseException:
             self.close()  # the stream may be in the middle of an object
             raise
@@ -37,6 +42,8 @@ class CatFile:
         stdin.write(name.encode("utf-8", "surrogateescape") + b"\n")
         stdin.flush()
         header = stdout.readline()
+        if not header:
+            raise self._ended(name)
         if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
         fields = header.split()
@@ -47,14 +54,26 @@ class CatFile:
             raise damaged(name, f"a {kind} of {size} bytes where a blob of at most {limit} was expected")
         data = stdout.read(size)
         if len(data) != size or stdout.read(1) != b"\n":
-            raise damaged(name, "git stopped in the middle of it")
+            raise self._ended(name)
         return data
+
+    def _ended(self, name: str) -> SidecarError:
+        """Why git gave up: what it read is damaged for good, or it was stopped and another one may read it."""
+        assert self._process is not None
+        assert self._words is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+        self._words.join(0.5)
+        if (self._process.returncode or 0) < 0:
+            return killed("cat-file", -self._process.returncode)
+        said = from_stderr(self._words.text, "cat-file", network=False)
+        return said if said.kind in ("systemError", "diskFull") else damaged(name, "git stopped in the middle of it")
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = self._git.start(("cat-file", "--batch"), feeds=True)
-            threading.Thread(target=_discard, args=(self._process.stderr,), daemon=True).start()
+            self._words = _Words(self._process.stderr)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         return self._process.stdin, self._process.stdout
@@ -74,7 +93,20 @@ class CatFile:
             stop_group(process)
 
 
-def _discard(stream: IO[bytes]) -> None:
-    with contextlib.suppress(OSError, ValueError), stream:
-        while stream.read(1 << 12):
-            pass
+class _Words(threading.Thread):
+    """Reads what git says, so that it never waits for that; the last of it is kept."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        super().__init__(daemon=True)
+        assert stream is not None
+        self._stream, self._last = stream, b""
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, ValueError), self._stream:
+            while chunk := self._stream.read1(1 << 12):  # type: ignore[attr-defined]
+                self._last = (self._last + chunk)[-_MAX_WORDS:]
+
+    @property
+    def text(self) -> str:
+        return self._last.decode("utf-8", "replace")

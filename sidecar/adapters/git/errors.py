@@ -17,13 +17,18 @@ _MAX_DETAIL = 600
 _TRY_LS_REMOTE = "Check that `git ls-remote` works for this remote in a terminal without asking anything."
 
 
+_REMOTE, _HERE, _FETCH = "remote", "here", "fetch"
+"""What a command is about: the remote, our own copy, or both: `fetch` writes here what comes from there."""
+_ANYWHERE = frozenset({_REMOTE, _HERE, _FETCH})
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     pattern: str
     kind: str
     message: str
     remedy: str
-    network_only: bool = True
+    where: frozenset[str] = frozenset({_REMOTE, _FETCH})
     detail: str | None = None
 
 
@@ -34,7 +39,15 @@ _RULES = (
         "diskFull",
         "The disk is full.",
         "Free some space; the next cycle goes on where this one stopped.",
-        network_only=False,
+        where=_ANYWHERE,
+    ),
+    _Rule(
+        r"out of memory|cannot allocate memory|mmap failed|unable to create thread|cannot fork|unable to fork|resource temporarily unavailable"
+        r"|too many open files|malloc failed",
+        "systemError",
+        "The system did not give git enough memory, processes or open files.",
+        "Close some programs, or raise the limits (`ulimit`).",
+        where=_ANYWHERE,
     ),
     _Rule(
         r"host key verification failed|remote host identification has changed",
@@ -61,6 +74,20 @@ _RULES = (
         "remoteBusy",
         "Somebody else is changing the remote just now.",
         "The next cycle looks again.",
+    ),
+    _Rule(
+        r"input/output error|read-only file system|permission denied|operation not permitted|couldn't (set|write)|cannot update ref|fsync error"
+        r"|unable to (create|write|append|open|rename|unlink)|failed to (write|close|open)|could not (open|write|rename|lock)|cannot (open|create|store|lock)",
+        "systemError",
+        "The system refused git a file in our folder.",
+        "Check the disk and the rights there; the next cycle tries again.",
+        where=frozenset({_HERE, _FETCH}),
+    ),
+    _Rule(
+        r"missing necessary objects|bad object refs/|invalid object type|loose object \S+ .*is corrupt",
+        "segmentCorrupt",
+        "The remote's repository is damaged, or lacks objects.",
+        "Restore it from a backup, or take the vault to an empty repository with `opencode-sidecar init --move-to URL`.",
     ),
     _Rule(
         r"hook declined|\[remote rejected\]|protected branch|write access to repository not granted|insufficient permission"
@@ -94,7 +121,7 @@ _RULES = (
         "segmentCorrupt",
         "A repository lacks an object or holds a damaged one.",
         "Run `opencode-sidecar verify`. Nothing of it was used.",
-        network_only=False,
+        where=_ANYWHERE,
     ),
     _Rule(
         r"not appear to be a git repository|repository .*not found|does not exist|not a git repository|no such file or directory|no such remote|returned error: 404",
@@ -121,12 +148,19 @@ def from_stderr(stderr: str, command: str, *, network: bool = True) -> SidecarEr
     lines = without_credentials(stderr).replace("\r", "\n").splitlines()
     text = " ".join(line.strip() for line in lines if not _NOISE.match(line))
     shown = text[-_MAX_DETAIL:]
+    where = _FETCH if command == "fetch" else _REMOTE if network else _HERE
     for rule in _RULES:
-        if (network or not rule.network_only) and re.search(rule.pattern, text, re.IGNORECASE):
+        if where in rule.where and re.search(rule.pattern, text, re.IGNORECASE):
             return SidecarError(rule.kind, rule.message, detail=rule.detail or f"git {command}: {shown}", remedy=rule.remedy)
     if network:
         return SidecarError("remoteUnreachable", f"git {command} failed.", detail=shown, remedy="See the detail; the next cycle tries again.")
     return SidecarError("internal", f"git {command} failed.", detail=shown, remedy="Run `opencode-sidecar verify` and report the detail.")
+
+
+def killed(command: str, number: int) -> SidecarError:
+    """git did not end by itself."""
+    remedy = "Was it killed for want of memory, or by a person? The next cycle tries again."
+    return SidecarError("systemError", f"git {command} was stopped by signal {number}.", remedy=remedy)
 
 
 def git_missing(why: str) -> SidecarError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -22,10 +23,10 @@ _LEFT_BY_KILLED_GIT = (
 
 
 def is_whole(path: Path) -> bool:
-    """Whether git would take this folder for a bare repository."""
+    """Whether git would take this folder for a bare repository. Raises OSError when that cannot be told."""
     try:
         head, config = (path / "HEAD").read_bytes(), (path / "config").read_bytes()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return head.startswith(b"ref: refs/heads/") and b"bare = true" in config and (path / "objects").is_dir() and (path / "refs").is_dir()
 
@@ -59,13 +60,14 @@ def clear_leftovers(path: Path) -> None:
 
 def clear_remote_lock(path: Path, ref: str) -> None:
     """On a remote that is a folder, free a ref from the lock of a git that died: a push that lives holds it for a moment only.
+    One from the future was made when the clock was wrong.
 
     To be called for branches that nobody but this device writes.
     """
     url = remote_url(path) or ""
     lock = Path(url.removeprefix("file://")) / f"{ref}.lock"
     with contextlib.suppress(OSError, ValueError):
-        if ref.startswith("refs/heads/sessions/") and lock.is_absolute() and time.time() - lock.stat().st_mtime > STALE_LOCK_SECONDS:
+        if ref.startswith("refs/heads/sessions/") and lock.is_absolute() and abs(time.time() - lock.stat().st_mtime) > STALE_LOCK_SECONDS:
             lock.unlink()
 
 
@@ -92,16 +94,19 @@ def write_remote(path: Path, url: str) -> None:
 
 
 def sync_to_disk(*paths: Path) -> None:
-    """Make renames in these folders, and these files, survive a power cut."""
+    """Make renames in these folders, and these files, survive a power cut. Raises OSError when the disk could not; some cannot be asked."""
     if os.name == "nt":
         return
     for path in paths:
-        with contextlib.suppress(OSError):
+        try:
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+        except OSError as error:
+            if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+                raise
 
 
 def size_of(path: Path) -> int:

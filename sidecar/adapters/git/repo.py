@@ -167,7 +167,7 @@ class VaultRepo:
         for line in output.decode("utf-8", "replace").splitlines():
             sha, _, ref = line.partition("\t")
             branch = ref.removeprefix("refs/heads/")
-            if is_sha(sha) and branch != ref and is_branch_name(branch):
+            if is_sha(sha) and sha.strip("0") and branch != ref and is_branch_name(branch):
                 heads[branch] = sha
         return heads
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import subprocess
 import threading
@@ -12,16 +13,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sidecar.adapters.git.env import foreign_hidden, hardened
-from sidecar.adapters.git.errors import from_stderr, git_missing, timed_out
+from sidecar.adapters.git.errors import from_stderr, git_missing, killed, timed_out
 from sidecar.adapters.git.progress import last_step
 from sidecar.adapters.process.group import new_group, stop_group
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.system import refused
 from sidecar.domain.task import Task
 
 if TYPE_CHECKING:
     from git.cmd import Git as GitPython
 
 POLL_SECONDS = 0.05
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 LINGER_SECONDS = 0.5
 """How long to wait for a pipe that outlives git: an ssh master or a credential daemon may hold it open for minutes."""
 
@@ -61,7 +64,9 @@ class Git:
         if talk.feed_error is not None:
             raise talk.feed_error
         if process.returncode not in ok:
-            raise from_stderr(talk.stderr.text(), next((a for a in arguments if not a.startswith("-")), "git"), network=network)
+            command = next((a for a in arguments if not a.startswith("-")), "git")
+            words = talk.stderr.text()
+            raise killed(command, -process.returncode) if process.returncode < 0 and not words.strip() else from_stderr(words, command, network=network)
         return talk.stdout.data()
 
     def start(self, arguments: Sequence[str], *, feeds: bool) -> subprocess.Popen[bytes]:
@@ -75,6 +80,8 @@ class Git:
             with foreign_hidden(self.env):
                 handle: Any = self._git.execute(["git", *self._options, *arguments], as_process=True, env=self.env, **kwargs, **new_group())
         except (ImportError, OSError) as error:  # GitPython's import looks for git, too
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise refused(error, "git") from None
             raise git_missing(str(error)) from None
         except Exception as error:
             if type(error).__name__ == "GitCommandNotFound":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.system import disk_full
 
 BUSY_MS = 5_000
+ROOM_BYTES = 256 << 10
+"""With less free than this an error of the disk is taken for its being full."""
 
 
 decode_text = functools.partial(str, encoding="utf-8", errors="surrogateescape")
@@ -80,6 +84,13 @@ def errors_of_ours(path: Path) -> AbstractContextManager[None]:
     return errors_as_ours(path, damaged_remedy="Run `opencode-sidecar repair`: this file is ours, and no conversation is in it alone.")
 
 
+def _no_room(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < ROOM_BYTES
+    except OSError:
+        return False
+
+
 def translate(error: sqlite3.Error, path: Path) -> SidecarError:
     name = getattr(error, "sqlite_errorname", "") or ""
     text = str(error)
@@ -93,9 +104,11 @@ def translate(error: sqlite3.Error, path: Path) -> SidecarError:
         kind, message = "databaseCorrupt", "The file is damaged or no SQLite database."
         remedy = "Nothing was changed. Restore it from a backup, or name the right file with --db."
     elif name.startswith("SQLITE_FULL") or "disk is full" in text:
-        kind, message, remedy = "diskFull", "The disk is full.", "Free some space; the next cycle goes on where this one stopped."
+        return disk_full(f"{path}: {text}")
     elif name.startswith("SQLITE_CANTOPEN"):
         kind, message, remedy = "databaseReadOnly", "The database cannot be opened.", "Check the permissions of the file and its folder."
     elif name.startswith("SQLITE_IOERR"):
-        kind, message, remedy = "databaseBusy", "The disk reported an error.", "Check the disk; the next cycle tries again."
+        if _no_room(path):  # the index of the WAL is a mapped file: a disk without room for it is an error of the disk to SQLite
+            return disk_full(f"{path}: {text}")
+        kind, message, remedy = "systemError", "The disk reported an error.", "Check the disk; the next cycle tries again."
     return SidecarError(kind, message, detail=f"{path}: {text}", remedy=remedy)

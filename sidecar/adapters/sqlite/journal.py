@@ -17,9 +17,12 @@ from sidecar.adapters.sqlite.connect import errors_of_ours
 
 KEEP_MS = 30 * 24 * 3600 * 1000
 KEEP_BYTES = 1 << 30
+MAX_GAP_MS = 3 * 24 * 3600 * 1000
+"""As how much time that between two cycles counts at most: a clock that jumps by years makes nothing old."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cycle (id TEXT PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, summary TEXT NOT NULL DEFAULT '{}') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cycle_order (number INTEGER PRIMARY KEY, cycle TEXT NOT NULL UNIQUE);
 CREATE INDEX IF NOT EXISTS cycle_at ON cycle (at);
 CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, cycle TEXT NOT NULL, at INTEGER NOT NULL, session TEXT NOT NULL, title TEXT NOT NULL,
   inserted INTEGER NOT NULL, updated INTEGER NOT NULL, deleted INTEGER NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL, done INTEGER NOT NULL DEFAULT 0);
@@ -78,6 +81,7 @@ class Journal:
     def begin(self, cycle: str, at: int, kind: str) -> None:
         with self._writing() as db:
             db.execute("INSERT INTO cycle (id, at, kind) VALUES (?,?,?) ON CONFLICT DO NOTHING", (cycle, at, kind))
+            db.execute("INSERT INTO cycle_order (cycle) VALUES (?) ON CONFLICT DO NOTHING", (cycle,))
 
     def add(self, cycle: str, at: int, session: str, title: str, counts: tuple[int, int, int], before: bytes, after: bytes) -> int:
         """A transaction of opencode's database that is about to be committed; its number, for `done`."""
@@ -129,20 +133,25 @@ class Journal:
         return sum(path.stat().st_size for path in self.path.parent.glob(self.path.name + "*"))
 
     def prune(self, now: int, *, keep_ms: int = KEEP_MS, keep_bytes: int = KEEP_BYTES) -> int:
-        """Forget the oldest cycles beyond what is kept, never the newest; returns how many."""
+        """Forget the oldest cycles beyond what is kept, never the newest; returns how many.
+
+        The oldest are those that were entered first, whatever the clock said then; their age is the time between the cycles since.
+        """
         if self._db is None and not self.path.exists():
             return 0
         with self._writing() as db:
             sizes = db.execute(
-                "SELECT c.id, c.at, coalesce((SELECT sum(length(before)) FROM entry e WHERE e.cycle=c.id), 0) FROM cycle c ORDER BY c.at DESC, c.id"
+                "SELECT c.id, c.at, coalesce((SELECT sum(length(before)) FROM entry e WHERE e.cycle=c.id), 0) FROM cycle c"
+                " LEFT JOIN cycle_order o ON o.cycle=c.id ORDER BY coalesce(o.number, 0) DESC, c.at DESC, c.id"
             ).fetchall()
-            total, gone = 0, []
+            age, total, gone, later = 0, 0, [], now
             for index, (cycle, at, size) in enumerate(sizes):
-                total += size
-                if index and (now - at > keep_ms or total > keep_bytes):
+                age, total, later = age + min(max(later - at, 0), MAX_GAP_MS), total + size, min(later, at)
+                if index and (age > keep_ms or total > keep_bytes):
                     gone.append((cycle,))
             db.executemany("DELETE FROM entry WHERE cycle=? AND done=1", gone)
             db.executemany("DELETE FROM cycle WHERE id=?", gone)
+            db.executemany("DELETE FROM cycle_order WHERE cycle=?", gone)
         if gone:
             with errors_of_ours(self.path):
                 self.db.execute("PRAGMA incremental_vacuum")

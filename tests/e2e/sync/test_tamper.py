@@ -201,9 +201,58 @@ def test_another_vault_in_the_same_place_is_not_mixed_in(pair: Pair, machine: Ma
     for branch, commit in tamper.logs(foreign).items():
         tamper.git(pair.remote, "fetch", "-q", str(foreign), branch)
         tamper.point(pair.remote, branch, commit)
+    right = tamper.git(pair.remote, "rev-parse", "main")
     tamper.git(pair.remote, "fetch", "-q", str(foreign), "main")
     tamper.point(pair.remote, "main", tamper.git(foreign, "rev-parse", "main"))
+    turn(pair.a, "8")
+    before = tamper.logs(pair.remote)
     for one in (pair.a, pair.b):
-        assert run(one)
+        with pytest.raises(SidecarError) as caught:
+            run(one)
+        assert caught.value.kind == "remoteNotVault", "conversations would have gone into somebody else's vault"
         assert "ses_7" not in sessions(one)
-    assert pair.b.content() == pair.truth
+    assert tamper.logs(pair.remote) == before
+    tamper.point(pair.remote, "main", right)
+    run(pair.a)
+    run(pair.b)
+    assert "ses_7" not in sessions(pair.b)
+    assert pair.b.content() == pair.a.content(), "the right repository is back, and something does not arrive"
+
+
+@pytest.mark.parametrize("lost", [["main"], ["main", "sessions"]])
+def test_a_remote_that_lost_the_vault_is_named_and_filled_again(pair: Pair, machine: Make, lost: list[str]) -> None:
+    for branch in tamper.git(pair.remote, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/").splitlines():
+        if branch.split("/")[0] in lost:
+            tamper.git(pair.remote, "update-ref", "-d", f"refs/heads/{branch}")
+    assert any("--move-to" in text for text in run(pair.a)), "no new machine can join, and nobody is told"
+    pair.a.cli("init", "--move-to", str(pair.remote))
+    assert not run(pair.a)
+    run(pair.b)
+    c = machine("c")
+    c.sidecar.link(LinkParams(str(pair.remote), key=pair.key), Task())
+    run(c)
+    assert c.content() == pair.truth, "what was put back is not all"
+
+
+def test_a_damaged_log_does_not_keep_out_the_others(pair: Pair, machine: Make) -> None:
+    """git fetches all or nothing: one object that is missing on the remote would stop every machine's work."""
+    c = machine("c")
+    c.sidecar.link(LinkParams(str(pair.remote), key=pair.key), Task())
+    turn(c, "5")
+    run(c)
+    for blob in tamper.git(pair.remote, "ls-tree", "-r", "--format=%(objectname)", pair.branch, "seg/").splitlines()[1:]:
+        loose = pair.remote / "objects" / blob[:2] / blob[2:]
+        loose.chmod(0o600)
+        loose.write_bytes(b"")
+    assert run(pair.b), "a log cannot be had, and nobody is told"
+    assert "ses_5" in sessions(pair.b), "the work of a healthy machine does not arrive because another one's log is damaged"
+
+
+def test_a_ref_of_nonsense_is_not_taken_for_a_copied_machine(pair: Pair) -> None:
+    """git lists it as commit 0000…; whoever is told to link anew gives up an identity for nothing."""
+    (pair.remote / "refs/heads" / pair.branch).write_text("nonsense\n")
+    turn(pair.a, "8")
+    try:
+        run(pair.a)
+    except SidecarError as error:
+        assert error.kind != "identityCloned"  # noqa: PT017 - what the remote says of its own damage is not ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.adapters.git import VaultRepo
+from sidecar.adapters.git import VaultRepo, layout
+from sidecar.adapters.git.refs import read_ref
 from sidecar.domain.errors import Cancelled, SidecarError
 from sidecar.domain.task import Task
 from tests.support.gitremote import git, read_only, script
@@ -94,3 +96,33 @@ def test_damage_is_told_from_absence(vault: VaultRepo) -> None:
     made = vault.commit(REF, None, {"a": b"12345678901"}, "one", 1)
     with pytest.raises(SidecarError):
         vault.read_file(made, "a", limit=10)
+
+
+def test_a_ref_that_cannot_be_read_is_not_one_that_is_not_there(tmp_path: Path) -> None:
+    """Else a failing disk would look like a device without a log."""
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "refs/loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        read_ref(tmp_path, "refs/loop")
+    assert read_ref(tmp_path, "refs/none") is None
+
+
+def test_a_git_that_is_killed_while_it_reads_condemns_nothing(open_vault: OpenVault, environ: dict[str, str], tmp_path: Path) -> None:
+    """Damage is marked and not looked at again; this must not be taken for damage."""
+    folder = tmp_path / "bin"
+    script(folder / "git", f'for word in "$@"; do [ "$word" = cat-file ] && kill -9 $$; done\nPATH={environ["PATH"]} exec git "$@"')
+    vault = open_vault("k", env={**environ, "PATH": f"{folder}:{environ['PATH']}"})
+    with pytest.raises(SidecarError) as caught:
+        vault.read_blob("0" * 39 + "1", limit=100)
+    assert caught.value.kind == "systemError"
+
+
+def test_a_lock_from_the_future_goes_as_one_from_long_ago(vault: VaultRepo, remote: Path) -> None:
+    ref = "refs/heads/sessions/" + "d" * 32
+    lock = remote / f"{ref}.lock"
+    lock.parent.mkdir(parents=True)
+    for age, stays in ((0, True), (3600, False), (-3600, False)):
+        lock.touch()
+        os.utime(lock, (time.time() - age, time.time() - age))
+        layout.clear_remote_lock(vault.path, ref)
+        assert lock.exists() is stays, "a machine could not push until its clock has caught up"

@@ -50,7 +50,24 @@ def test_each_failure_says_what_can_be_done(stderr: str, kind: str) -> None:
 
 
 def test_a_local_failure_is_not_blamed_on_the_network() -> None:
-    assert from_stderr("fatal: cannot open .git/x: Permission denied", "repack", network=False).kind == "internal"
+    assert from_stderr("fatal: cannot open .git/x: Permission denied", "repack", network=False).kind == "systemError"
+    assert from_stderr("fatal: what nobody has ever seen", "repack", network=False).kind == "internal"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "command", "network"),
+    [
+        ("error: couldn't set 'refs/heads/sessions/x'", "fast-import", False),
+        ("error: cannot update ref 'refs/heads/x': couldn't write '/s/vault.git/refs/heads/x.lock'", "fast-import", False),
+        ("fatal: fsync error on '/s/vault.git/objects/pack/tmp_idx_y4vJs6': Input/output error", "fast-import", False),
+        ("fatal: Unable to create temporary file '/s/vault.git/objects/pack/tmp_pack_XX': Read-only file system", "fetch", True),
+        ("fatal: Out of memory, malloc failed (tried to allocate 1048576 bytes)", "push", True),
+    ],
+)
+def test_what_the_system_refuses_git_here_is_said_to_be_here(stderr: str, command: str, network: bool) -> None:
+    error = from_stderr(stderr, command, network=network)
+    assert error.kind == "systemError", "people would look for the fault at the remote, or report a bug"
+    assert error.remedy
 
 
 def test_a_rejected_branch_is_told_from_a_busy_one() -> None:
