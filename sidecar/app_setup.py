@@ -111,7 +111,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             encryption = "none" if ring is None else str(manifest["encryption"])
             identity = known or setup.new_identity(manifest["vault"], remote, params.device_name, encryption=encryption, key_store=store)
             if ring is not None:
-                self._store(identity, ring)
+                self._store(identity, self._with_device_key(identity, ring))
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BRANCH = "main"
 ENCRYPTIONS = ("none", "aes-256-gcm")
-_MAX_VAULT_BYTES = 1 << 16
+_MAX_VAULT_BYTES = 1 << 20
 
 
 def read_identity(path: Path) -> Identity | None:
@@ -152,10 +152,10 @@ def pin_log(repo: VaultRepo, task: Task, device: str) -> str:
     return commit
 
 
-def read_vault(repo: VaultRepo, task: Task) -> dict[str, Any]:
-    """The remote's manifest, its branch in `branch`. Raises remoteNotVault, newerFormat."""
+def read_vault(repo: VaultRepo, task: Task, heads: dict[str, str] | None = None) -> dict[str, Any]:
+    """The remote's manifest, its branch in `branch`. `heads`: its branches, when they are known. Raises remoteNotVault, newerFormat."""
     task.report("connect")
-    heads = repo.remote_heads(task)
+    heads = repo.remote_heads(task) if heads is None else heads
     branches = [name for name in (DEFAULT_BRANCH, "master") if name in heads]
     branches += [name for name in sorted(heads) if name not in branches and not name.startswith("sessions/")]
     for branch in branches[:8]:
