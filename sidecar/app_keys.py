@@ -74,6 +74,7 @@ class KeyUseCases(Part):
     def _change(self, ws: Workspace, task: Task, manifest: dict[str, Any], there: KeyRing, passphrase: str | None, forget: str | None) -> RotateKeyResult:
         from sidecar.adapters.crypto import recovery
         from sidecar.services import setup
+        from sidecar.services.config_remote import SEALED_BRANCH
         from sidecar.services.standing import extents
 
         forgotten, identity = there.forgotten, ws.identity
@@ -83,7 +84,7 @@ class KeyUseCases(Part):
             forgotten = (*forgotten, (forget, setup.pin_log(ws.repo, task, forget)))
         if there.pending is not None:  # of an attempt that never got through, as far as we know
             there = replace(there, retired=(*there.retired, there.pending), pending=None)
-        ring = there.rotated(extents(ws, {device for device, _ in forgotten}), forgotten)
+        ring = there.rotated(extents(ws, {device for device, _ in forgotten}), forgotten, (ws.heads or {}).get(SEALED_BRANCH))
         ws.use_keys(replace(there, pending=ring.current))  # first: a key that only the remote knows would be lost
         kept = {name: value for name, value in manifest.items() if name not in _OURS}
         said = ring.manifest(identity.vault_id, int(manifest.get("created") or 0), passphrase, kept=kept, by=identity.device_id)
@@ -134,10 +135,15 @@ class KeyUseCases(Part):
 
         keystore.save(identity.key_store, self._key_path, _entry(identity), ring)
 
-    def _with_device_key(self, identity: Identity, ring: KeyRing) -> KeyRing:
-        """Keys that were just given, and what this device has: its own key pair, and the public keys of the others as it saw them first."""
+    def _with_device_key(self, identity: Identity | None, ring: KeyRing) -> KeyRing:
+        """Keys that were just given, and what this device has: its own key pair, and the public keys of the others as it saw them first.
+
+        `identity`: None for a device that is new.
+        """
         from sidecar.adapters.crypto.keys import went_back
 
+        if identity is None:
+            return with_device_key(ring)
         try:
             known = self._ring(identity)
         except SidecarError:

@@ -100,18 +100,18 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 self._require_new(replacing=params.new_device)
             store = key_store(params.key_store)
             remote = self._check(params.remote, acknowledged=True)
-            if params.new_device:
-                setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
             with self._repo(remote) as repo:
                 manifest = setup.read_vault(repo, task)
             ring = ring_for(manifest, params.key, params.passphrase)
             self._check(params.remote, acknowledged=params.acknowledge_private or ring is not None)
             if known is not None and known.vault_id != manifest["vault"]:
                 self._require_new(replacing=False)
+            if params.new_device:
+                setup.set_aside(self.settings.own_state, ("device.json", "keys.json", "shadow.db", "vault.git"))
             encryption = "none" if ring is None else str(manifest["encryption"])
             identity = known or setup.new_identity(manifest["vault"], remote, params.device_name, encryption=encryption, key_store=store)
             if ring is not None:
-                self._store(identity, self._with_device_key(identity, ring))
+                self._store(identity, self._with_device_key(known, ring))
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:

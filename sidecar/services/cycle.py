@@ -13,8 +13,8 @@ from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.findings import warnings as secret_warnings
 from sidecar.services.history import note_cycle
-from sidecar.services.publish import Outcome, Publisher, push_own
 from sidecar.services.present import present_own
+from sidecar.services.publish import Outcome, Publisher, push_own
 from sidecar.services.receive import REMOTE_REFS, fetch_others
 from sidecar.services.recover import recover
 from sidecar.services.rekey import follow_key

@@ -70,7 +70,8 @@ class KeyRing:
 
     `pending`: takes the current one's place once the remote is known to have it. `private`: this device's own key pair. `forgotten`:
     (device, commit): its log is read up to there, and no further. `pins`: (device, public key), as first seen. `bounds`: (device, commit):
-    how far each log had come when the current key replaced another; None when that was not written down.
+    how far each log had come when the current key replaced another; None when that was not written down. `config`: the same of the configuration;
+    None when there was none.
     """
 
     current: VaultKey
@@ -80,6 +81,7 @@ class KeyRing:
     private: DeviceKey | None = None
     pins: Pairs = ()
     bounds: Pairs | None = ()
+    config: str | None = None
 
     @property
     def keys(self) -> tuple[VaultKey, ...]:
@@ -93,11 +95,11 @@ class KeyRing:
     def pinned(self, device: str, public: str) -> KeyRing:
         return replace(self, pins=(*self.pins, (device, public)))
 
-    def rotated(self, bounds: Iterable[tuple[str, str]], forgotten: Pairs) -> KeyRing:
+    def rotated(self, bounds: Iterable[tuple[str, str]], forgotten: Pairs, config: str | None) -> KeyRing:
         """A new key, and what the manifest will say of the devices that stay."""
         gone = {device for device, _ in forgotten}
         pins = tuple((device, public) for device, public in self.pins if device not in gone)
-        return KeyRing(VaultKey.new(), (self.current, *self.retired), forgotten, None, self.private, pins, tuple(bounds))
+        return KeyRing(VaultKey.new(), (self.current, *self.retired), forgotten, None, self.private, pins, tuple(bounds), config)
 
     def joined(self, mine: KeyRing) -> KeyRing:
         """These keys, read from a manifest, and what this device knew already: a key that it pinned itself counts for more than one it was told."""
@@ -128,6 +130,7 @@ class KeyRing:
             "forgotten": [{"device": device, "commit": commit} for device, commit in self.forgotten],
             "passphrase": _with_passphrase(passphrase, self.current.secret, vault) if passphrase else None,
             "by": by,
+            "config": self.config,
             "members": [self._member(device, commit, vault, by) for device, commit in self.bounds or ()],
         }
         for key, entry in zip(self.retired, said["retired"], strict=True):
@@ -155,7 +158,10 @@ class KeyRing:
             retired = tuple(VaultKey(unwrap(secret, str(entry["wrapped"]), vault)) for entry in manifest["retired"])
             members = manifest.get("members")  # None: rotated by a version that did not write them down
             pins = tuple((str(entry["device"]), entry["publicKey"]) for entry in members or () if is_public(entry["publicKey"]))
-            return cls(current, retired, _commits(manifest["forgotten"]), pins=pins, bounds=None if members is None else _commits(members))
+            config = manifest.get("config")
+            if config is not None and not _COMMIT.match(config):
+                raise tampered()
+            return cls(current, retired, _commits(manifest["forgotten"]), pins=pins, bounds=None if members is None else _commits(members), config=config)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise tampered() from None
 
@@ -169,6 +175,7 @@ class KeyRing:
                 "private": to_base64(self.private.secret) if self.private is not None else None,
                 "pins": self.pins,
                 "bounds": self.bounds,
+                "config": self.config,
             }
         )
 
@@ -189,6 +196,7 @@ class KeyRing:
                 DeviceKey(from_base64(private)) if private is not None else None,
                 _pairs(value.get("pins", ())),
                 _pairs(bounds) if bounds is not None else None,
+                str(value["config"]) if value.get("config") is not None else None,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(str(error)) from None

@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import keyring
+import keyring.backend
 import pytest
 
+from protocol.config import ConfigSetParams
 from protocol.keys import ForgetDeviceParams, RotateKeyParams, RotateKeyResult, ShowKeyParams
 from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, StatusParams, VerifyParams
 from sidecar.adapters.crypto import KeyRing, Sealer, VaultKey
@@ -398,6 +401,85 @@ def test_a_lost_shadow_changes_nothing_about_whom_to_trust(three: Three, remote:
     for one in (b, a, b):
         run(one)
     three.settle(a, b)
+
+
+def test_whoever_kept_the_old_key_changes_no_configuration(three: Three, remote: Path) -> None:
+    """A plugin that it pushes right after it was forgotten, before any other machine has sealed the configuration anew, would be run everywhere."""
+    a, b, c = three.a, three.b, three.c
+    folders = [one.settings.config_root for one in (a, b, c)]
+    for one, folder in zip((a, b, c), folders, strict=True):
+        one.sidecar.config_set(ConfigSetParams({"includeConfig": True}), Task())
+        (folder / "plugins").mkdir()
+    (folders[2] / "AGENTS.md").write_text("before\n")
+    for one in (c, a, b):
+        run(one)
+    first = tamper.git(remote, "rev-parse", "main")
+    (folders[0] / "plugins/mine.js").write_text("// mine\n")
+    run(a)
+    forget(a, device_of(c))
+    true = tamper.git(remote, "rev-parse", "main")
+    tamper.point(remote, "main", first)
+    (folders[2] / "plugins/evil.js").write_text("// evil\n")
+    assert run(c).config["out"], "the forgotten machine pushed nothing: this test shows nothing"
+    tamper.point(remote, "main", true)
+    (folders[1] / "AGENTS.md").write_text("after\n")
+    for one in (b, a, b):
+        run(one)
+    for folder in folders[:2]:
+        assert not (folder / "plugins/evil.js").exists(), "a forgotten machine has a plugin run on the others"
+        assert (folder / "AGENTS.md").read_text() == "after\n"
+        assert (folder / "plugins/mine.js").exists()
+    assert run(b).up_to_date
+
+
+def test_a_new_device_with_a_wrong_key_leaves_the_machine_as_it_was(three: Three, machine: Make, remote: Path) -> None:
+    other = str(machine("other").sidecar.init(InitParams(), Task()).recovery_key)
+    before = device_of(three.b), ring_of(three.b)
+    refused(lambda: link(three.b, remote, other, new_device=True), "wrongKey")
+    assert (device_of(three.b), ring_of(three.b)) == before, "a mistyped key takes a linked machine out of its vault"
+    three.settle(three.a, three.b, three.c)
+    link(three.b, remote, three.key, new_device=True)
+    assert ring_of(three.b).private != before[1].private
+
+
+class Memory(keyring.backend.KeyringBackend):
+    """A keyring as the system has it, in memory."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        assert len(password) < 1200, "the credential manager of Windows refuses it"
+        self.kept[service, username] = password
+
+
+def test_a_key_in_the_systems_keyring_changes_as_well(machine: Make, remote: Path) -> None:
+    before = keyring.get_keyring()
+    keyring.set_keyring(Memory())
+    try:
+        a, b, c = machine("a"), machine("b"), machine("c")
+        key = a.sidecar.init(InitParams(str(remote), key_store="keyring"), Task()).recovery_key
+        for one in (b, c):
+            one.sidecar.link(LinkParams(str(remote), key, key_store="keyring"), Task())
+        turn(c, "1")
+        for one in (b, c, a):
+            run(one)
+        done = rotate(a)
+        for one in (a, b, c):
+            run(one)
+        assert {shown(one) for one in (a, b, c)} == {done.recovery_key}
+        assert sessions(b) == {"ses_1"}
+        for one in (a, b, c):
+            kept = (one.own_state / "keys.json").read_text()
+            assert not {"keys", "pending", "private"} & json.loads(kept).keys(), "the keyring holds the key, and a file does as well"
+    finally:
+        keyring.set_keyring(before)
 
 
 def test_a_vault_that_moved_keeps_its_members(three: Three, tmp_path: Path) -> None:
