@@ -63,6 +63,7 @@ class KeyUseCases(Part):
                 try:
                     manifest, ring = self._current(ws, task)
                     fetch_others(ws, task, ws.heads or {})  # every log as it is now: whose public key was never seen cannot be given the new key
+                    self._introduce(ws, task)
                     ring = ws.sealer.ring if ws.sealer is not None else ring
                     return self._change(ws, task, manifest, ring, passphrase, forget)
                 except SidecarError as error:
@@ -70,6 +71,21 @@ class KeyUseCases(Part):
                         raise
                     task.wait(0.2 * (attempt + 1))  # another device changed it at the same moment: on top of that, then
         raise AssertionError("unreachable")
+
+    @staticmethod
+    def _introduce(ws: Workspace, task: Task) -> None:
+        """A device that never pushed anything does so first: the others must be able to tell who changes the key."""
+        from sidecar.services.present import present_own
+        from sidecar.services.publish import push_own
+        from sidecar.services.recover import recover
+
+        heads, branch = ws.heads or {}, ws.identity.branch
+        if branch not in heads:
+            if ws.repo.local_ref(ws.identity.ref) != ws.shadow.head_of(ws.identity.device_id)[0]:
+                recover(ws, task)
+            present_own(ws, task, heads)
+            push_own(ws, task, heads)
+            heads[branch] = ws.repo.local_ref(ws.identity.ref) or ""
 
     def _change(self, ws: Workspace, task: Task, manifest: dict[str, Any], there: KeyRing, passphrase: str | None, forget: str | None) -> RotateKeyResult:
         from sidecar.adapters.crypto import recovery

@@ -330,6 +330,14 @@ def test_a_device_that_nobody_knew_of_is_told_what_to_do(three: Three, machine: 
     assert "ses_9" in sessions(three.a), "what it wrote before it had the new key is lost"
 
 
+def test_a_device_that_never_wrote_anything_may_change_the_key(three: Three, machine: Make, remote: Path) -> None:
+    late = machine("late")
+    link(late, remote, three.key)
+    rotate(late)
+    assert run(three.a).notices
+    three.settle(three.a, three.b, three.c, late)
+
+
 def test_a_passphrase_is_asked_for_again(machine: Make, remote: Path) -> None:
     a, b, c = machine("a"), machine("b"), machine("c")
     a.sidecar.init(InitParams(str(remote), passphrase=PHRASE), Task())
