@@ -115,6 +115,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:
+                    ws.look_again()
                     preview = self._with_config_preview(ws, report.preview(ws, task), task)
                     devices = report.remote_devices(ws, task)
             except SidecarError as error:

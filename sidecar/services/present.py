@@ -11,12 +11,11 @@ from sidecar.services.heads import mark_of, new_head, read_head, written_head
 from sidecar.services.publish import note_own_log
 from sidecar.services.receive import MAX_SEGMENT_BYTES, index_log
 from sidecar.services.standing import key_of_head
-from sidecar.services.workspace import Workspace
+from sidecar.services.workspace import PRESENTED, Workspace
 
 MAX_CHUNK_BYTES = 64 << 20
 _NEW_LOG = "refs/resealed/own"
 _SEQUENCE = re.compile(r"/(\d{9})-[0-9a-f]{16}$")
-_PRESENTED = "presented"
 
 
 def present_own(ws: Workspace, task: Task, heads: dict[str, str]) -> None:
@@ -24,21 +23,21 @@ def present_own(ws: Workspace, task: Task, heads: dict[str, str]) -> None:
 
     So a device that has nothing to say is known to the others, too: the next key reaches it.
     """
+    if ws.shadow.get(PRESENTED) == ws.key_id:
+        return
     sealer, identity = ws.sealer, ws.identity
     if sealer is None or sealer.ring.private is None:
-        return
-    wanted = [sealer.ring.current.id.hex(), sealer.ring.private.public]
-    if ws.shadow.get(_PRESENTED) == wanted:
         return
     local, base = ws.repo.local_ref(identity.ref), heads.get(identity.branch)
     if base is not None and (local is None or not ws.repo.is_ancestor(base, local)):
         return  # the push says what is wrong
     if local is not None:
         local = _reseal(ws, task, base, local)
-    if local is None or key_of_head(ws, local) != sealer.ring.current.id or read_head(ws, identity.device_id, local)["publicKey"] != wanted[1]:
+    public = sealer.ring.private.public
+    if local is None or key_of_head(ws, local) != sealer.ring.current.id or read_head(ws, identity.device_id, local)["publicKey"] != public:
         _put_head(ws, local)
     with ws.shadow.writing():
-        ws.shadow.put(_PRESENTED, wanted)
+        ws.shadow.put(PRESENTED, sealer.ring.current.id.hex())
 
 
 def _put_head(ws: Workspace, parent: str | None) -> None:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.setup import read_vault
-from sidecar.services.workspace import Workspace
+from sidecar.services.workspace import MANIFEST, Workspace
 
 if TYPE_CHECKING:
     from sidecar.adapters.crypto import KeyRing
 
 _REFUSED = ("remoteNotVault", "unsupported", "newerFormat")
-_KNOWN = "manifest"
-"""In the shadow: the manifest's branch and commit that were looked at, with which key, and what was wrong."""
 
 
 def follow_key(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
@@ -22,12 +20,12 @@ def follow_key(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
 
     Raises wrongKey when the key was changed and this device was not given the new one: what it would publish, nobody would read.
     """
+    known: dict[str, Any] = ws.shadow.get(MANIFEST) or {}
+    if known and heads.get(known["branch"]) == known["commit"] and known["key"] == ws.key_id:
+        return [known["problem"]] if known["problem"] else []
     if ws.sealer is None:
         return []
     ring = ws.sealer.ring
-    known: dict[str, Any] = ws.shadow.get(_KNOWN) or {}
-    if known and heads.get(known["branch"]) == known["commit"] and known["key"] == ring.current.id.hex() and ring.pending is None:
-        return [known["problem"]] if known["problem"] else []
     problem, branch = "", None
     try:
         manifest = read_vault(ws.repo, task, heads)
@@ -46,7 +44,7 @@ def follow_key(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
         if found.current != ring.current and manifest.get("by") != ws.identity.device_id:
             _note(ws, found, str(manifest.get("by")), {device for device, _ in found.forgotten} - {device for device, _ in ring.forgotten})
         if branch is not None:
-            ws.shadow.put(_KNOWN, {"branch": branch, "commit": heads.get(branch), "key": found.current.id.hex(), "problem": problem})
+            ws.shadow.put(MANIFEST, {"branch": branch, "commit": heads.get(branch), "key": found.current.id.hex(), "problem": problem})
     return [problem] if problem else []
 
 

@@ -94,11 +94,10 @@ def pin(ws: Workspace, device: str, info: dict[str, Any]) -> list[str]:
 
 
 def held_back(ws: Workspace, device: str, head: str) -> bool:
-    """Whether this head was looked at before, with these keys, and counts no further than what is here."""
-    return ws.sealer is not None and ws.shadow.get(f"waits:{device}") == [head, ws.sealer.ring.current.id.hex()]
+    """Whether this head was looked at before, with the same keys, and counts no further than what is here."""
+    return bool(ws.shadow.get(f"waits:{device}") == [head, ws.key_id])
 
 
 def hold_back(ws: Workspace, device: str, head: str) -> None:
     """Look at it again only when it moves, or the keys do."""
-    if ws.sealer is not None:
-        ws.shadow.put(f"waits:{device}", [head, ws.sealer.ring.current.id.hex()])
+    ws.shadow.put(f"waits:{device}", [head, ws.key_id])

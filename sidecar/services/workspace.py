@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the vault's layout; a reader refuses a newer one."""
+MANIFEST = "manifest"
+"""In the shadow: the manifest's `branch` and `commit` that were looked at, with which `key`, and what was wrong (`problem`)."""
+PRESENTED = "presented"
+"""In the shadow: the key under which the own log was last brought."""
 VAULT_FILE = ".opencode-sidecar/vault.json"
 
 
@@ -122,6 +126,21 @@ class Workspace:
     def sealer(self) -> Sealer | None:
         """Seals and opens what is in the vault; None when it is not encrypted. Raises wrongKey. Loaded when first needed."""
         return self.keys.load()
+
+    @property
+    def key_id(self) -> str | None:
+        """Of the current key, in hex; without loading it where a cycle has looked at the manifest before."""
+        if "sealer" not in self.__dict__:
+            known: Mapping[str, Any] | None = self.shadow.get(MANIFEST)
+            if known is not None:
+                return str(known["key"])
+        return self.sealer.ring.current.id.hex() if self.sealer is not None else None
+
+    def look_again(self) -> None:
+        """The keys were given anew: nothing that was noted about them holds."""
+        with self.shadow.writing():
+            self.shadow.put(MANIFEST, None)
+            self.shadow.put(PRESENTED, None)
 
     def use_keys(self, ring: KeyRing) -> None:
         """Keep these keys, then seal and open with them."""
