@@ -38,7 +38,8 @@ class KeyUseCases(Part):
             ring = self._ring(identity)
             if ring.pending is not None:
                 with self._exclusive(task), self._workspace(identity) as ws:
-                    ring = self._current(ws, task)[1]
+                    self._current(ws, task)
+                    ring = ws.ring or ring
             return ShowKeyResult(recovery.encode(ring.current.secret))
 
     def rotate_key(self, params: RotateKeyParams, task: Task) -> RotateKeyResult:
@@ -61,11 +62,10 @@ class KeyUseCases(Part):
         with self._exclusive(task), self._ours(), self._workspace(self._encrypted()) as ws:
             for attempt in range(ROTATION_ATTEMPTS):
                 try:
-                    manifest, ring = self._current(ws, task)
+                    manifest = self._current(ws, task)
                     fetch_others(ws, task, ws.heads or {})  # every log as it is now: whose public key was never seen cannot be given the new key
                     self._introduce(ws, task)
-                    ring = ws.sealer.ring if ws.sealer is not None else ring
-                    return self._change(ws, task, manifest, ring, passphrase, forget)
+                    return self._change(ws, task, manifest, passphrase, forget)
                 except SidecarError as error:
                     if error.kind != "remoteBusy" or attempt == ROTATION_ATTEMPTS - 1:
                         raise
@@ -87,20 +87,22 @@ class KeyUseCases(Part):
             push_own(ws, task, heads)
             heads[branch] = ws.repo.local_ref(ws.identity.ref) or ""
 
-    def _change(self, ws: Workspace, task: Task, manifest: dict[str, Any], there: KeyRing, passphrase: str | None, forget: str | None) -> RotateKeyResult:
+    def _change(self, ws: Workspace, task: Task, manifest: dict[str, Any], passphrase: str | None, forget: str | None) -> RotateKeyResult:
         from sidecar.adapters.crypto import recovery
         from sidecar.services import setup
         from sidecar.services.config_remote import SEALED_BRANCH
         from sidecar.services.standing import extents
 
-        forgotten, identity = there.forgotten, ws.identity
+        there, identity, heads = ws.ring, ws.identity, ws.heads or {}
+        assert there is not None, "the vault is encrypted"
+        forgotten = there.forgotten
         if forget is not None:
             if any(device == forget for device, _ in forgotten):
                 raise SidecarError("invalidParams", "This device was forgotten before.", detail=forget, remedy="Use `rotate-key` for a new key.")
             forgotten = (*forgotten, (forget, setup.pin_log(ws.repo, task, forget)))
         if there.pending is not None:  # of an attempt that never got through, as far as we know
             there = replace(there, retired=(*there.retired, there.pending), pending=None)
-        ring = there.rotated(extents(ws, {device for device, _ in forgotten}), forgotten, (ws.heads or {}).get(SEALED_BRANCH))
+        ring = there.rotated(extents(ws, heads, {device for device, _ in forgotten}), forgotten, heads.get(SEALED_BRANCH))
         ws.use_keys(replace(there, pending=ring.current))  # first: a key that only the remote knows would be lost
         kept = {name: value for name, value in manifest.items() if name not in _OURS}
         said = ring.manifest(identity.vault_id, int(manifest.get("created") or 0), passphrase, kept=kept, by=identity.device_id)
@@ -113,24 +115,24 @@ class KeyUseCases(Part):
             recovery.encode(ring.current.secret), ring.current.id.hex(), given, left, passphrase_gone=bool(manifest.get("passphrase")) and passphrase is None
         )
 
-    def _current(self, ws: Workspace, task: Task) -> tuple[dict[str, Any], KeyRing]:
-        """The remote's manifest, and the keys as it says: a change that was interrupted, or made elsewhere, is finished first.
+    def _current(self, ws: Workspace, task: Task) -> dict[str, Any]:
+        """The remote's manifest; the keys are as it says afterwards: a change that was interrupted, or made elsewhere, is finished first.
 
         Where somebody who has no key of ours replaced the manifest, or put an older one back, what this device has counts. Raises wrongKey.
         """
-        from sidecar.services import rekey, setup
+        from sidecar.services import setup
+        from sidecar.services.rekey import follow_key
 
         ws.heads = ws.repo.remote_heads(task)
         manifest = setup.read_vault(ws.repo, task, ws.heads)
         if manifest["vault"] != ws.identity.vault_id:
             raise SidecarError("remoteNotVault", "The remote holds another vault.", remedy="Check the address; `doctor` says which one is used.")
-        problems, branch = rekey.follow_key(ws, task, ws.heads), str(manifest["branch"])
+        problems, branch = follow_key(ws, task, ws.heads), str(manifest["branch"])
         if ws.repo.local_ref(f"refs/remotes/origin/{branch}") != ws.heads.get(branch):
             raise SidecarError("remoteBusy", "Another device is changing the vault's key.", remedy="Try again.", retryable=True)
         if problems:
             manifest = {"format": FORMAT, "branch": branch, "created": manifest.get("created")}
-        assert ws.sealer is not None
-        return manifest, ws.sealer.ring
+        return manifest
 
     # --- for the other use cases ------------------------------------------------------------------------------------
     def _encrypted(self) -> Identity:
@@ -186,10 +188,10 @@ class KeyUseCases(Part):
             ring = self._ring(identity)
             return store(with_device_key(ring)) if ring.private is None else Sealer(ring, identity.vault_id)
 
-        def settle(ring: KeyRing, manifest: Mapping[str, Any], device: str) -> KeyRing:
+        def settle(ring: KeyRing, manifest: Mapping[str, Any]) -> KeyRing:
             from sidecar.adapters.crypto.succession import settle
 
-            return settle(ring, manifest, device)
+            return settle(ring, manifest, identity.device_id)
 
         return Keys(load, store, settle)
 

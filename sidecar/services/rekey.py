@@ -23,16 +23,16 @@ def follow_key(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     known: dict[str, Any] = ws.shadow.get(MANIFEST) or {}
     if known and heads.get(known["branch"]) == known["commit"] and known["key"] == ws.key_id:
         return [known["problem"]] if known["problem"] else []
-    if ws.sealer is None:
+    ring = ws.ring
+    if ring is None:
         return []
-    ring = ws.sealer.ring
     problem, branch = "", None
     try:
         manifest = read_vault(ws.repo, task, heads)
         branch = str(manifest.pop("branch"))
         if manifest["vault"] != ws.identity.vault_id:
             raise SidecarError("remoteNotVault", "The remote holds another vault now.", remedy="Check its address, and who can write to it.")
-        found = ws.keys.settle(ring, manifest, ws.identity.device_id)
+        found = ws.keys.settle(ring, manifest)
     except SidecarError as error:
         if error.kind not in _REFUSED:
             raise

@@ -26,7 +26,7 @@ def key_of_head(ws: Workspace, commit: str) -> bytes:
 
 def counted(ws: Workspace, device: str, head: str) -> str:
     """The commit up to which the log of a device counts, `head` or one before it. Raises wrongKey, segmentCorrupt."""
-    ring = ws.sealer.ring if ws.sealer is not None else None
+    ring = ws.ring
     if ring is None or device == ws.identity.device_id:
         return head
     forgotten = dict(ring.forgotten).get(device)
@@ -42,14 +42,14 @@ def counted(ws: Workspace, device: str, head: str) -> str:
         return bound
     raise SidecarError(
         "wrongKey",
-        f"Device {device} writes with a key that was replaced, and was not known when it was.",
+        f"Device {device} writes with a key that was replaced, and its log does not follow what was known of it then.",
         remedy="It was ignored. If it is yours, run `opencode-sidecar link REMOTE --key-file FILE` on it, else find out who can write to the repository.",
     )
 
 
 def vouched(ws: Workspace, device: str, commit: str, previous: str | None) -> Callable[[bytes, str], bool]:
     """Whether a segment of the log at `commit` counts, by its first bytes and git's name for it. `previous`: as its head says."""
-    ring = ws.sealer.ring if ws.sealer is not None else None
+    ring = ws.ring
     old, bases, known = set[bytes](), list[str | None](), set[str]()
     if ring is not None and ring.bounds is not None and device != ws.identity.device_id:
         bound = dict(ring.bounds).get(device)
@@ -68,9 +68,9 @@ def vouched(ws: Workspace, device: str, commit: str, previous: str | None) -> Ca
     return counts
 
 
-def extents(ws: Workspace, without: set[str]) -> list[tuple[str, str]]:
+def extents(ws: Workspace, heads: dict[str, str], without: set[str]) -> list[tuple[str, str]]:
     """(device, commit) of every log that counts, our own included, and how far: what a change of the key writes down."""
-    identity, heads = ws.identity, ws.heads or {}
+    identity = ws.identity
     found = [(identity.device_id, heads[identity.branch])] if identity.branch in heads else []
     for device, info, seen, _ in ws.shadow.devices():
         head = ws.repo.local_ref(f"refs/kept/{device}") if seen == info.get("refused") else seen
@@ -81,12 +81,12 @@ def extents(ws: Workspace, without: set[str]) -> list[tuple[str, str]]:
 
 def pin(ws: Workspace, device: str, info: dict[str, Any]) -> list[str]:
     """Remember the public key of a device that is seen for the first time. A warning when it has another one than then."""
-    said = info["publicKey"]
-    if ws.sealer is None or device == ws.identity.device_id or said is None:
+    said, ring = info["publicKey"], ws.ring
+    if ring is None or device == ws.identity.device_id or said is None or device in dict(ring.forgotten):
         return []
-    known = dict(ws.sealer.ring.pins).get(device)
-    if known is None and device not in dict(ws.sealer.ring.forgotten):
-        ws.use_keys(ws.sealer.ring.pinned(device, said))
+    known = dict(ring.pins).get(device)
+    if known is None:
+        ws.use_keys(ring.pinned(device, said))
     if known in (None, said):
         return []
     remedy = "if it lost its keys, run `opencode-sidecar link REMOTE --new-device --key-file FILE` on it, else somebody pretends to be that device"

@@ -96,11 +96,11 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where the vault's keys come from and are kept. `settle`: the keys as a manifest says, for a device, see adapters/crypto/succession.py."""
+    """Where the vault's keys come from and are kept. `settle`: the keys as a manifest says, see adapters/crypto/succession.py."""
 
     load: Callable[[], Sealer | None]
     store: Callable[[KeyRing], Sealer]
-    settle: Callable[[KeyRing, Mapping[str, Any], str], KeyRing]
+    settle: Callable[[KeyRing, Mapping[str, Any]], KeyRing]
 
 
 @dataclass
@@ -128,13 +128,18 @@ class Workspace:
         return self.keys.load()
 
     @property
+    def ring(self) -> KeyRing | None:
+        """The vault's keys; None when it is not encrypted. Raises wrongKey."""
+        return self.sealer.ring if self.sealer is not None else None
+
+    @property
     def key_id(self) -> str | None:
         """Of the current key, in hex; without loading it where a cycle has looked at the manifest before."""
         if "sealer" not in self.__dict__:
             known: Mapping[str, Any] | None = self.shadow.get(MANIFEST)
             if known is not None:
                 return str(known["key"])
-        return self.sealer.ring.current.id.hex() if self.sealer is not None else None
+        return self.ring.current.id.hex() if self.ring is not None else None
 
     def look_again(self) -> None:
         """The keys were given anew: nothing that was noted about them holds."""
