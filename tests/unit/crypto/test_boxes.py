@@ -15,6 +15,7 @@ from sidecar.adapters.crypto import DeviceKey, KeyRing, VaultKey
 from sidecar.adapters.crypto.boxes import open_box, seal_box
 from sidecar.adapters.crypto.succession import settle
 from sidecar.domain.errors import SidecarError
+from tests.unit.crypto.test_keys import changed, leaves
 
 VAULT, A, B, C = "f" * 32, "a" * 32, "b" * 32, "c" * 32
 SENDER, RECIPIENT, OTHER = DeviceKey.new(), DeviceKey.new(), DeviceKey.new()
@@ -32,6 +33,7 @@ def test_a_box_opens_for_whom_and_from_whom_it_is() -> None:
             open_box(box, recipient, sender, *PLACE)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(PLACE) - 1), st.text("0123456789abcdef", max_size=16))
 def test_a_box_is_for_one_place(index: int, other: str) -> None:
     box = seal_box(SECRET, SENDER, RECIPIENT.public, *PLACE)
@@ -41,6 +43,7 @@ def test_a_box_is_for_one_place(index: int, other: str) -> None:
             open_box(box, RECIPIENT, SENDER.public, *place)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_byte_of_a_box_can_be_changed_or_cut(data: st.DataObject) -> None:
     raw = bytearray(base64.b64decode(seal_box(SECRET, SENDER, RECIPIENT.public, *PLACE)))
@@ -115,11 +118,9 @@ def test_an_older_manifest_is_refused() -> None:
     assert settle(kept, vault.manifest, A).current == vault.new.current, "a push that arrived late locks the one that made it out"
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_member_can_be_changed_by_who_has_no_key(data: st.DataObject) -> None:
-    from tests.unit.crypto.test_keys import changed, leaves
-
     vault = Vault()
     path = data.draw(st.sampled_from(leaves(vault.manifest)))
     with pytest.raises(SidecarError) as caught:
