@@ -48,9 +48,9 @@ def test_a_box_is_for_one_place(index: int, other: str) -> None:
 def test_no_byte_of_a_box_can_be_changed_or_cut(data: st.DataObject) -> None:
     raw = bytearray(base64.b64decode(seal_box(SECRET, SENDER, RECIPIENT.public, *PLACE)))
     at = data.draw(st.integers(0, len(raw) - 1))
-    for changed in (raw[:at], raw[:at] + bytes([raw[at] ^ 1 << data.draw(st.integers(0, 6))]) + raw[at + 1 :]):
+    for other in (raw[:at], raw[:at] + bytes([raw[at] ^ 1 << data.draw(st.integers(0, 6))]) + raw[at + 1 :]):
         with pytest.raises(ValueError, match=r"."):
-            open_box(base64.b64encode(changed).decode(), RECIPIENT, SENDER.public, *PLACE)
+            open_box(base64.b64encode(other).decode(), RECIPIENT, SENDER.public, *PLACE)
 
 
 @pytest.mark.parametrize("public", ["00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f"])
