@@ -134,13 +134,37 @@ def _restore_again(world: World) -> None:
     require(world.b.sql("SELECT count(*) FROM session WHERE id=?", session) == [(1,)], "what was restored is gone")
 
 
+def _known(world: World) -> None:
+    _published(world)
+    world.b.cli("sync", expect=(0, 3))
+    world.a.cli("sync", expect=(0, 3))
+
+
 def _rotate_again(world: World) -> None:
-    (world.root / "key").write_text(world.a.cli("rotate-key")["recoveryKey"])
-    world.b.cli("link", world.url, "--key-file", str(world.root / "key"))
+    world.a.cli("rotate-key")
+
+
+def _handed(world: World) -> None:
+    """The key was changed, while the other machine had recorded something under the old one: turns, and a large value."""
+    _known(world)
+    at = int(time.time() * 1000) - ABANDONED_MS - 60_000
+    connection = world.b.connect()
+    edits.new_session(connection, "ses_new", at, title="recorded under the old key")
+    edits.add_turn(connection, "ses_new", "new", at, "large " * 250_000)
+    connection.close()
+    world.b.cli("pull", expect=(0, 3))
+    world.a.cli("rotate-key")
+    world.a.cli("sync", expect=(0, 3))
+
+
+def _one_key(world: World) -> None:
+    world.settle()
+    keys = {one.run("show-key", "--yes").stdout for one in (world.a, world.b)}
+    require(len(keys) == 1, "the machines have different keys")
 
 
 def _three(world: World) -> None:
-    _published(world)
+    _known(world)
     c = from_fixture(world.root / "c", "cyd-1.18.34")
     c.cli("link", world.url, "--key-file", str(world.root / "key"))
     c.cli("sync")
@@ -152,13 +176,10 @@ def _three(world: World) -> None:
 def _forget_again(world: World) -> None:
     done = world.a.cli("forget-device", (world.root / "lost").read_text(), expect=(0, 1))
     require("forgotten before" in str(done) or "recoveryKey" in done, f"forgetting cannot be repeated: {done}")
-    (world.root / "key").write_text(world.a.run("show-key", "--yes").stdout)
-    world.b.cli("link", world.url, "--key-file", str(world.root / "key"))
 
 
 def _with_other(world: World) -> None:
-    _published(world)
-    world.b.cli("sync", expect=(0, 3))
+    _known(world)
     bare_remote(world.root / "other.git")
 
 
@@ -180,7 +201,8 @@ OPERATIONS = [
     Operation("restore", _deleted, "b", lambda w: ["restore", (w.root / "cycle").read_text()], _restore_again),
     Operation("forget", _three, "a", lambda w: ["forget-device", (w.root / "lost").read_text()], _forget_again),
     Operation("move", _with_other, "a", lambda w: ["init", "--move-to", str(w.root / "other.git")], _move_again),
-    Operation("rotate", _published, "a", lambda _: ["rotate-key"], _rotate_again),
+    Operation("rotate", _known, "a", lambda _: ["rotate-key"], _rotate_again),
+    Operation("adopt", _handed, "b", lambda _: ["sync"], _one_key),
 ]
 
 

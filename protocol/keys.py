@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 
 @frozen
@@ -27,15 +27,21 @@ class RotateKeyParams:
 
 @frozen
 class RotateKeyResult:
-    """`recovery_key`: the new one. The other devices need it: `link` there again."""
+    """`recovery_key`: the new one. `given_to`: names of the devices that take it over with their next cycle; look at them. `left_out`: names of
+    those that need it by `link`, as they never told a public key. `passphrase_gone`: the vault had one, and the new key cannot be had by it.
+    """
 
     recovery_key: str
     key_id: str
+    given_to: list[str] = Factory(list)
+    left_out: list[str] = Factory(list)
+    passphrase_gone: bool = False
 
 
 @frozen
 class ForgetDeviceParams:
-    """`device`: an id as in `sync/status`. Rotates the key, so that it cannot read what is written from now on."""
+    """`device`: an id as in `sync/status`. Rotates the key, so that it cannot read what is written from now on. `passphrase`: see RotateKeyParams."""
 
     device: str
+    passphrase: str | None = None
     work_done_token: str | int | None = None

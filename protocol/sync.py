@@ -145,7 +145,7 @@ class CycleParams:
 @frozen
 class CycleResult:
     """What one cycle did. Counts of what waits are totals after the cycle, `secrets` that of sessions held back because of one;
-    `warnings` are one-line texts for people.
+    `warnings` are one-line texts for people, `notices`, too, of what needs nobody: that another device changed the vault's key, say.
 
     `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
     empty while configuration is not synced.
@@ -166,6 +166,7 @@ class CycleResult:
     session_ids: list[str] = Factory(list)
     refreshable: bool = False
     warnings: list[str] = Factory(list)
+    notices: list[str] = Factory(list)
 
 
 @frozen
@@ -225,6 +226,15 @@ class LastError:
 
 
 @frozen
+class KeyChange:
+    """Another device changed the vault's key, and this one took it over. `by`: its name; `key_id`: as in the manifest; `at`: Unix ms."""
+
+    by: str
+    key_id: str
+    at: int
+
+
+@frozen
 class StatusResult:
     configured: bool
     database: str
@@ -252,6 +262,7 @@ class StatusResult:
     database_bytes: int = 0
     config: dict[str, int] = Factory(dict)
     running: bool = False
+    key_changed: KeyChange | None = None
 
 
 @frozen

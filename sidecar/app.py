@@ -175,7 +175,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
                 repo.clear_locks()
                 repo.set_remote(identity.remote)
             clock = HybridClock(shadow.get("clock", 0), self._wall)
-            yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, journal, repo, clock, self._tools(), lambda: self._sealer(identity))
+            yield Workspace(identity, normalise(str(self.settings.home)), db, shadow, journal, repo, clock, self._tools(), self._keys(identity))
         finally:
             db.close()
             repo.close()
@@ -186,7 +186,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         import zstandard
 
         from sidecar.adapters.git.project import checkout_stamp, describe_checkout
-        from sidecar.adapters.segments import SegmentReader, SegmentWriter
+        from sidecar.adapters.segments import SegmentReader, SegmentWriter, reseal
         from sidecar.adapters.segments.bounded import decompress
         from sidecar.adapters.segments.values import pack, unpack
         from sidecar.adapters.sqlite.opencode_db import content_hash
@@ -203,6 +203,9 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
             hash_row=content_hash,
             segment_writer=SegmentWriter,
             segment_reader=SegmentReader,
+            key_of_segment=reseal.key_of_segment,
+            reseal_segment=reseal.reseal_segment,
+            reseal_value=reseal.reseal_value,
             row_writer=row_writer,
             snapshot=lambda task: take_snapshot(self.settings.db, self.settings.snapshot, task),
             problem_with=problem_with,

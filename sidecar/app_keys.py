@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from sidecar.services.workspace import FORMAT, Identity
 
 if TYPE_CHECKING:
     from sidecar.adapters.crypto import KeyRing, Sealer
-    from sidecar.adapters.git import VaultRepo
+    from sidecar.services.workspace import Keys, Workspace
 
 MIN_PASSPHRASE = 12
+ROTATION_ATTEMPTS = 3
 _OURS = ("mac", "branch")
 
 
@@ -35,62 +37,102 @@ class KeyUseCases(Part):
             identity = self._encrypted()
             ring = self._ring(identity)
             if ring.pending is not None:
-                with self._exclusive(task), self._repo(identity.remote) as repo:
-                    _, ring = self._settled(identity, repo, task)
+                with self._exclusive(task), self._workspace(identity) as ws:
+                    self._current(ws, task)
+                    ring = ws.ring or ring
             return ShowKeyResult(recovery.encode(ring.current.secret))
 
     def rotate_key(self, params: RotateKeyParams, task: Task) -> RotateKeyResult:
-        """Seal what is written from now on with a new key; what is there stays readable with the old one, which travels under the new."""
+        """Seal what is written from now on with a new key, and hand it to the other devices; what is there stays readable with the old one."""
+        self._encrypted()
         return self._rotate(task, params.passphrase, forget=None)
 
     def forget_device(self, params: ForgetDeviceParams, task: Task) -> RotateKeyResult:
-        """Rotate the key, and read nothing more of that device."""
+        """Rotate the key without that device, and read nothing more of it."""
         identity = self._encrypted()
         if params.device == identity.device_id or len(params.device) < 8:
             why = "This is the device you are on." if params.device == identity.device_id else "This is no device's id."
             raise SidecarError("invalidParams", why, detail=params.device, remedy="`opencode-sidecar status --json` lists the devices with their ids.")
-        return self._rotate(task, None, forget=params.device)
+        return self._rotate(task, params.passphrase, forget=params.device)
 
     def _rotate(self, task: Task, passphrase: str | None, *, forget: str | None) -> RotateKeyResult:
-        from sidecar.adapters.crypto import KeyRing, VaultKey, recovery
-        from sidecar.services import setup
+        from sidecar.services.receive import fetch_others
 
         _check_passphrase(passphrase)
-        with self._exclusive(task), self._ours():
-            identity = self._encrypted()
-            with self._repo(identity.remote) as repo:
-                manifest, there = self._settled(identity, repo, task)
-                branch = str(manifest.pop("branch"))
-                forgotten = there.forgotten
-                if forget is not None:
-                    if any(device == forget for device, _ in forgotten):
-                        raise SidecarError("invalidParams", "This device was forgotten before.", detail=forget, remedy="Use `rotate-key` for a new key.")
-                    forgotten = (*forgotten, (forget, setup.pin_log(repo, task, forget)))
-                ring = KeyRing(VaultKey.new(), (there.current, *there.retired), forgotten)
-                self._store(identity, replace(there, pending=ring.current))  # first: a key that only the remote knows would be lost
-                said = ring.manifest(identity.vault_id, int(manifest["created"]), passphrase, kept={n: v for n, v in manifest.items() if n not in _OURS})
-                setup.replace_manifest(repo, task, said, branch, "Change the key")
-                self._store(identity, ring)
-        return RotateKeyResult(recovery.encode(ring.current.secret), ring.current.id.hex())
+        with self._exclusive(task), self._ours(), self._workspace(self._encrypted()) as ws:
+            for attempt in range(ROTATION_ATTEMPTS):
+                try:
+                    manifest = self._current(ws, task)
+                    fetch_others(ws, task, ws.heads or {})  # every log as it is now: whose public key was never seen cannot be given the new key
+                    self._introduce(ws, task)
+                    return self._change(ws, task, manifest, passphrase, forget)
+                except SidecarError as error:
+                    if error.kind != "remoteBusy" or attempt == ROTATION_ATTEMPTS - 1:
+                        raise
+                    task.wait(0.2 * (attempt + 1))  # another device changed it at the same moment: on top of that, then
+        raise AssertionError("unreachable")
 
-    def _settled(self, identity: Identity, repo: VaultRepo, task: Task) -> tuple[dict[str, Any], KeyRing]:
-        """The remote's manifest, and the keys as it says: a rotation that was interrupted has either happened or not. Raises wrongKey."""
-        from sidecar.adapters.crypto import KeyRing
-        from sidecar.adapters.crypto.keys import wrong_key
+    @staticmethod
+    def _introduce(ws: Workspace, task: Task) -> None:
+        """A device that never pushed anything does so first: the others must be able to tell who changes the key."""
+        from sidecar.services.present import present_own
+        from sidecar.services.publish import push_own
+        from sidecar.services.recover import recover
+
+        heads, branch = ws.heads or {}, ws.identity.branch
+        if branch not in heads:
+            if ws.repo.local_ref(ws.identity.ref) != ws.shadow.head_of(ws.identity.device_id)[0]:
+                recover(ws, task)
+            present_own(ws, task, heads)
+            push_own(ws, task, heads)
+            heads[branch] = ws.repo.local_ref(ws.identity.ref) or ""
+
+    def _change(self, ws: Workspace, task: Task, manifest: dict[str, Any], passphrase: str | None, forget: str | None) -> RotateKeyResult:
+        from sidecar.adapters.crypto import recovery
         from sidecar.services import setup
+        from sidecar.services.config_remote import SEALED_BRANCH
+        from sidecar.services.standing import extents
 
-        mine = self._ring(identity)
-        manifest = setup.read_vault(repo, task)
-        said = manifest.get("key")
-        current = next((key for key in mine.keys if isinstance(said, dict) and said.get("id") == key.id.hex()), None)
-        if current is None:
-            raise wrong_key()
-        there = KeyRing.from_manifest({name: value for name, value in manifest.items() if name != "branch"}, current.secret)
-        others = tuple(key for key in mine.keys if there.find(key.id) is None)
-        ring = replace(there, retired=(*there.retired, *others))
-        if ring != mine:
-            self._store(identity, ring)
-        return manifest, ring
+        there, identity, heads = ws.ring, ws.identity, ws.heads or {}
+        assert there is not None, "the vault is encrypted"
+        forgotten = there.forgotten
+        if forget is not None:
+            if any(device == forget for device, _ in forgotten):
+                raise SidecarError("invalidParams", "This device was forgotten before.", detail=forget, remedy="Use `rotate-key` for a new key.")
+            forgotten = (*forgotten, (forget, setup.pin_log(ws.repo, task, forget)))
+        if there.pending is not None:  # of an attempt that never got through, as far as we know
+            there = replace(there, retired=(*there.retired, there.pending), pending=None)
+        ring = there.rotated(extents(ws, heads, {device for device, _ in forgotten}), forgotten, heads.get(SEALED_BRANCH))
+        ws.use_keys(replace(there, pending=ring.current))  # first: a key that only the remote knows would be lost
+        kept = {name: value for name, value in manifest.items() if name not in _OURS}
+        said = ring.manifest(identity.vault_id, int(manifest.get("created") or 0), passphrase, kept=kept, by=identity.device_id)
+        setup.replace_manifest(ws.repo, task, said, str(manifest["branch"]), "Change the key")
+        ws.use_keys(ring.joined(there))
+        names = {device: str(info.get("name") or device) for device, info, _, _ in ws.shadow.devices()}
+        others = [member for member in said["members"] if member["device"] != identity.device_id]
+        given, left = (sorted(names[m["device"]] for m in others if (m["box"] is not None) == has) for has in (True, False))
+        return RotateKeyResult(
+            recovery.encode(ring.current.secret), ring.current.id.hex(), given, left, passphrase_gone=bool(manifest.get("passphrase")) and passphrase is None
+        )
+
+    def _current(self, ws: Workspace, task: Task) -> dict[str, Any]:
+        """The remote's manifest; the keys are as it says afterwards: a change that was interrupted, or made elsewhere, is finished first.
+
+        Where somebody who has no key of ours replaced the manifest, or put an older one back, what this device has counts. Raises wrongKey.
+        """
+        from sidecar.services import setup
+        from sidecar.services.manifest import follow_manifest
+
+        ws.heads = ws.repo.remote_heads(task)
+        manifest = setup.read_vault(ws.repo, task, ws.heads)
+        if manifest["vault"] != ws.identity.vault_id:
+            raise SidecarError("remoteNotVault", "The remote holds another vault.", remedy="Check the address; `doctor` says which one is used.")
+        problems, branch = follow_manifest(ws, task, ws.heads), str(manifest["branch"])
+        if ws.repo.local_ref(f"refs/remotes/origin/{branch}") != ws.heads.get(branch):
+            raise SidecarError("remoteBusy", "Another device is changing the vault's key.", remedy="Try again.", retryable=True)
+        if problems:
+            manifest = {"format": FORMAT, "branch": branch, "created": manifest.get("created")}
+        return manifest
 
     # --- for the other use cases ------------------------------------------------------------------------------------
     def _encrypted(self) -> Identity:
@@ -111,12 +153,47 @@ class KeyUseCases(Part):
 
         keystore.save(identity.key_store, self._key_path, _entry(identity), ring)
 
-    def _sealer(self, identity: Identity) -> Sealer | None:
-        if identity.encryption == "none":
-            return None
-        from sidecar.adapters.crypto import Sealer
+    def _with_device_key(self, identity: Identity | None, ring: KeyRing) -> KeyRing:
+        """Keys that were just given, and what this device has: its own key pair, and the public keys of the others as it saw them first.
 
-        return Sealer(self._ring(identity), identity.vault_id)
+        `identity`: None for a device that is new.
+        """
+        from sidecar.adapters.crypto.keys import went_back
+
+        if identity is None:
+            return with_device_key(ring)
+        try:
+            known = self._ring(identity)
+        except SidecarError:
+            return with_device_key(ring)
+        if ring.precedes(known):
+            raise went_back()
+        return with_device_key(ring.joined(known))
+
+    def _keys(self, identity: Identity) -> Keys:
+        """What a workspace needs of this."""
+        from sidecar.services.workspace import Keys
+
+        def store(ring: KeyRing) -> Sealer:
+            from sidecar.adapters.crypto import Sealer
+
+            self._store(identity, ring)
+            return Sealer(ring, identity.vault_id)
+
+        def load() -> Sealer | None:
+            if identity.encryption == "none":
+                return None
+            from sidecar.adapters.crypto import Sealer
+
+            ring = self._ring(identity)
+            return store(with_device_key(ring)) if ring.private is None else Sealer(ring, identity.vault_id)
+
+        def settle(ring: KeyRing, manifest: Mapping[str, Any]) -> KeyRing:
+            from sidecar.adapters.crypto.succession import settle
+
+            return settle(ring, manifest, identity.device_id)
+
+        return Keys(load, store, settle)
 
     @property
     def _key_path(self) -> Path:
@@ -134,7 +211,14 @@ def new_ring(encryption: str, passphrase: str | None) -> KeyRing | None:
         if passphrase is not None:
             raise SidecarError("invalidParams", "A vault without encryption has no passphrase.", remedy="Leave out one of the two.")
         return None
-    return KeyRing(VaultKey.new())
+    return with_device_key(KeyRing(VaultKey.new()))
+
+
+def with_device_key(ring: KeyRing) -> KeyRing:
+    """With a key pair of this device, a new one if it has none."""
+    from sidecar.adapters.crypto import DeviceKey
+
+    return ring if ring.private is not None else replace(ring, private=DeviceKey.new())
 
 
 def key_store(kind: str | None) -> str:

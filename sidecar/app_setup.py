@@ -161,8 +161,6 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 self._require_new(replacing=params.new_device)
             store = key_store(params.key_store)
             remote = self._checked(params.remote or "") if params.github is None else self._find_on_github(params.github, task)
-            if params.new_device:
-                self._give_up_identity()
             with self._repo(remote) as repo:
                 manifest = setup.read_vault(repo, task)
             ring = ring_for(manifest, params.key, params.passphrase)
@@ -170,13 +168,16 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 self._require_private(remote, task, acknowledged=params.acknowledge_private)
             if known is not None and known.vault_id != manifest["vault"]:
                 self._require_new(replacing=False)
+            if params.new_device:
+                self._give_up_identity()
             encryption = "none" if ring is None else str(manifest["encryption"])
             identity = known or setup.new_identity(manifest["vault"], remote, params.device_name, encryption=encryption, key_store=store)
             if ring is not None:
-                self._store(identity, ring)
+                self._store(identity, self._with_device_key(known, ring))
             self._write_identity(identity)
             try:
                 with self._workspace(identity) as ws:
+                    ws.look_again()
                     preview = shown if shown is not None and shown.cycle_id else self._first_preview(ws, task, without_database=without_database)
                     devices = report.remote_devices(ws, task)
             except SidecarError as error:
@@ -213,7 +214,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
     def _give_up_identity(self) -> None:
         from sidecar.services import setup
 
-        setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
+        setup.set_aside(self.settings.own_state, ("device.json", "keys.json", "shadow.db", "vault.git"))
 
     # --- who this device is --------------------------------------------------------------------------------------------
     @property

@@ -30,10 +30,11 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     """Their part of the grammar."""
     show = commands.add_parser("show-key", parents=[common], help="print the recovery key of this vault")
     show.add_argument("--yes", action="store_true", help="do not ask: nobody looks over my shoulder")
-    rotate = commands.add_parser("rotate-key", parents=[common], help="seal with a new key from now on; the other devices need it")
+    rotate = commands.add_parser("rotate-key", parents=[common], help="seal with a new key from now on, and hand it to the other devices")
     rotate.add_argument("--passphrase-file", metavar="FILE", help="file with a passphrase for the new key")
-    forget = commands.add_parser("forget-device", parents=[common], help="rotate the key and read nothing more of a device")
+    forget = commands.add_parser("forget-device", parents=[common], help="rotate the key without a device, and read nothing more of it")
     forget.add_argument("device", metavar="ID", help="as in `status --json`")
+    forget.add_argument("--passphrase-file", metavar="FILE", help="file with a passphrase for the new key")
 
 
 def read_secret(path: str | None, what: str) -> str | None:
@@ -69,7 +70,7 @@ def _rotate(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int
 
 
 def _forget(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
-    return EXIT_DONE, sidecar.forget_device(ForgetDeviceParams(args.device), task)
+    return EXIT_DONE, sidecar.forget_device(ForgetDeviceParams(args.device, read_secret(args.passphrase_file, "passphrase")), task)
 
 
 def _show_text(result: ShowKeyResult) -> list[str]:
@@ -77,11 +78,14 @@ def _show_text(result: ShowKeyResult) -> list[str]:
 
 
 def _rotate_text(result: RotateKeyResult) -> list[str]:
-    return [
-        "🔑 The new recovery key; write it down:",
-        f"   {result.recovery_key}",
-        "   On every other device: `opencode-sidecar link REMOTE --key-file FILE` with it.",
-    ]
+    lines = ["🔑 The new recovery key; write it down:", f"   {result.recovery_key}"]
+    if result.given_to:
+        lines.append(f"   With their next sync these take it over by themselves: {', '.join(result.given_to)}. If one of them is not yours, forget it.")
+    if result.left_out:
+        lines.append(f"⚠️ {', '.join(result.left_out)}: run `opencode-sidecar link REMOTE --key-file FILE` there, with the new key.")
+    if result.passphrase_gone:
+        lines.append("⚠️ The passphrase does not open the vault any more; `rotate-key --passphrase-file FILE` gives it one.")
+    return lines
 
 
 COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any]]] = {"show-key": _show, "rotate-key": _rotate, "forget-device": _forget}

@@ -23,7 +23,8 @@ def init(result: InitResult) -> list[str]:
 
 def cycle(result: CycleResult) -> list[str]:
     lines = ["✅ Up to date." if result.up_to_date else f"✅ {_sessions(result.applied.sessions)} in, {result.published.sessions} out."]
-    return lines + cli_config.cycle_lines(result.config) + _attention(result) + [f"⚠️ {warning}" for warning in result.warnings]
+    lines += cli_config.cycle_lines(result.config) + _attention(result) + [f"🔑 {notice}" for notice in result.notices]
+    return lines + [f"⚠️ {warning}" for warning in result.warnings]
 
 
 def preview(result: PreviewResult) -> list[str]:
@@ -54,6 +55,9 @@ def status(result: StatusResult) -> list[str]:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(device.last_published / 1000)) if device.last_published else "never"
         mine = " (this device)" if device.this_device else f", {device.behind} segments waiting here" if device.behind else ""
         lines.append(f"  {device.name} [{device.platform}] last published {when}{mine}")
+    if result.key_changed is not None:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(result.key_changed.at / 1000))
+        lines.append(f"🔑 {result.key_changed.by} changed the vault's key; taken over here {when}")
     lines += _attention(result)
     lines += [f"   {entry.reason}: {entry.title or entry.session_id} {entry.detail}" for entry in result.attention[:20]]
     if result.last_error is not None:

@@ -66,6 +66,8 @@ class Operation:
             if isinstance(result, CycleResult | RestoreResult) and result.session_ids:
                 self._notify("sync/didApply", DidApply(result.session_ids, result.refreshable))
             self._say(INFO, text, toast=news or self._toasted)
+            for notice in result.notices if isinstance(result, CycleResult) else ():
+                self._say(INFO, f"🔑 {notice}", toast=True)
             for warning in _attention(result):
                 self._say(WARNING, warning, toast=True)
             self._finish("idle", text)
@@ -128,12 +130,16 @@ def _outcome(result: Any) -> tuple[str, bool]:
     if isinstance(result, DoctorResult):
         return "✅ Everything is in order." if result.ok else f"⚠️ {sum(not check.ok for check in result.checks)} findings.", True
     if isinstance(result, RotateKeyResult):
-        return "🔑 The vault has a new key; the other devices need it.", True
+        return f"🔑 The vault has a new key; {_devices(len(result.given_to))} will take it over.", True
     if isinstance(result, RepairResult):
         return "✅ Repaired.", True
     if isinstance(result, VerifyResult):
         return f"✅ {result.rows_compared} rows compared." if result.ok else f"⚠️ {len(result.differences)} differences.", True
     return ("✅ Planned." if isinstance(result, PreviewResult) else "✅ Ready."), True
+
+
+def _devices(count: int) -> str:
+    return f"{count} other device" if count == 1 else f"{count} other devices"
 
 
 def _sessions(count: int) -> str:
@@ -143,6 +149,9 @@ def _sessions(count: int) -> str:
 def _attention(result: Any) -> list[str]:
     if isinstance(result, RestoreResult):
         return [f"⚠️ {entry.title or entry.session_id}: {entry.detail}" for entry in result.skipped if entry.reason != "kept"][:5]
+    if isinstance(result, RotateKeyResult):
+        texts = [f"⚠️ {name} needs the new key: `link` there." for name in result.left_out]
+        return texts + (["⚠️ The passphrase does not open the vault any more."] if result.passphrase_gone else [])
     if not isinstance(result, CycleResult):
         return []
     texts = [f"⚠️ {warning}" for warning in result.warnings]

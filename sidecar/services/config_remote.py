@@ -43,6 +43,8 @@ class RemoteConfig:
     reseal: bool = False
     adopted: bool = False
     """Plain files that are to be sealed."""
+    onto: str | None = None
+    """What the branch is at, when what counts is an older commit."""
 
 
 class ConfigVault:
@@ -60,10 +62,10 @@ class ConfigVault:
         commit = heads.get(self.branch)
         if commit is not None:
             commit = self._fetched(task, self.branch, commit)
-            return self._sealed(commit) if self.sealed else self._plain(commit)
+            return self._counted(commit) if self.sealed else self._plain(commit)
         if self.sealed and self._ordinary in heads:  # nothing sealed yet: begin with what opencode-synced left there, if anything
             found = self._plain(self._fetched(task, self._ordinary, heads[self._ordinary]))
-            return RemoteConfig(None, found.files, found.problems, executable=found.executable, absent=True, reseal=bool(found.files), adopted=True)
+            return RemoteConfig(files=found.files, problems=found.problems, executable=found.executable, absent=True, reseal=bool(found.files), adopted=True)
         return RemoteConfig(absent=True)
 
     def _fetched(self, task: Task, branch: str, commit: str) -> str:
@@ -97,18 +99,19 @@ class ConfigVault:
         new = self._next(remote, changed)
         new.executable = {path for path in remote.executable if path not in changed} | (executable & new.files.keys())
         files = self._stored(remote, new, changed)
-        if remote.commit is not None:
-            repo.adopt_ref(ref, remote.commit)
+        parent = remote.onto or remote.commit
+        if parent is not None:
+            repo.adopt_ref(ref, parent)
         else:
             repo.forget_ref(ref)
         text = "config" if self.sealed else message
-        new.commit = repo.commit(ref, remote.commit, files, text, self.ws.clock.wall() // 1000, () if self.sealed else new.executable)
+        new.commit = repo.commit(ref, parent, files, text, self.ws.clock.wall() // 1000, () if self.sealed else new.executable)
         task.report("push")
         repo.push(task, self.branch)
         return new
 
     def _next(self, remote: RemoteConfig, changed: Mapping[str, bytes | None]) -> RemoteConfig:
-        new = RemoteConfig(None, dict(remote.files), remote.problems, dict(remote.names), generation=remote.generation + 1)
+        new = RemoteConfig(files=dict(remote.files), problems=remote.problems, names=dict(remote.names), generation=remote.generation + 1)
         for path, data in changed.items():
             if data is None:
                 new.files.pop(path, None)
@@ -140,6 +143,20 @@ class ConfigVault:
                     found.executable.add(path)
             else:
                 found.problems.append((path, why))
+        return found
+
+    def _counted(self, commit: str) -> RemoteConfig:
+        """What is sealed with a key that was replaced counts as it stood then: whoever kept that key can still write with it."""
+        sealer, stored = self.ws.sealer, self.ws.repo.read_file(commit, INDEX, limit=MAX_INDEX)
+        assert sealer is not None
+        ring = sealer.ring
+        replaced = stored is not None and any(stored.startswith(key.id) for key in ring.retired)
+        if not replaced or ring.bounds is None or ring.config == commit:
+            return self._sealed(commit)
+        if ring.config is None or not self.ws.repo.has(ring.config):
+            return RemoteConfig(commit, absent=True)
+        found = self._sealed(ring.config)
+        found.onto = commit
         return found
 
     # --- sealed ---------------------------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.findings import warnings as secret_warnings
 from sidecar.services.history import note_cycle
+from sidecar.services.manifest import follow_manifest
+from sidecar.services.present import present_own
 from sidecar.services.publish import Outcome, Publisher, push_own
 from sidecar.services.receive import REMOTE_REFS, fetch_others
 from sidecar.services.recover import recover
-from sidecar.services.same_vault import check_same_vault
 from sidecar.services.workspace import Workspace
 
 MAX_SETTLE_SECONDS = 5.0
@@ -43,8 +44,9 @@ def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = 
         _scan(ws, task, totals, state, allow_deletions=allow_deletions)
     task.report("connect")
     heads = ws.heads = ws.repo.remote_heads(task)
-    totals.warnings += check_same_vault(ws, task, heads)
+    totals.warnings += follow_manifest(ws, task, heads)
     if publish:
+        present_own(ws, task, heads)
         totals.pushed = push_own(ws, task, heads)
     applier = None
     if fetch:
@@ -133,6 +135,7 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
         applied=applied,
         session_ids=sorted(applier.sessions) if applier else [],
         refreshable=bool(applier and applier.sessions) and ws.db.schema().renames_move_no_time,
+        notices=ws.notices,
         warnings=totals.warnings
         + [text for scan in totals.scans for text in scan.unfit]
         + secret_warnings([finding for scan in totals.scans for finding in scan.found]),

@@ -7,9 +7,10 @@ from typing import Any
 
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import readable
+from sidecar.services.standing import SEALED_HEAD_FILE
 from sidecar.services.workspace import FORMAT, Workspace
 
-HEAD_FILE, SEALED_HEAD_FILE = "head.json", "head"
+HEAD_FILE = "head.json"
 MAX_HEAD_BYTES = 1 << 20
 MAX_FORMAT, MAX_SEQUENCE, MAX_TIME = 10**6, 10**9 - 1, 1 << 53
 """A segment's name has nine digits; times are milliseconds."""
@@ -18,6 +19,23 @@ MAX_FORMAT, MAX_SEQUENCE, MAX_TIME = 10**6, 10**9 - 1, 1 << 53
 def mark_of(path: str) -> str:
     """The part of a segment's path that follows from its content."""
     return path[-16:]
+
+
+def new_head(ws: Workspace, sequence: int, segment: dict[str, str] | None, parent: str | None) -> dict[str, Any]:
+    """What the head of our own log says. `segment`: its last one, path and SHA-256; None while there is none. `parent`: the commit before."""
+    identity = ws.identity
+    device = {"id": identity.device_id, "name": identity.device_name, "platform": identity.platform, "opencode": ws.shadow.get("opencode", [None])[0]}
+    if ws.sealer is not None and ws.sealer.ring.private is not None:
+        device["publicKey"] = ws.sealer.ring.private.public
+    return {
+        "format": FORMAT,
+        "vault": identity.vault_id,
+        "device": device,
+        "sequence": sequence,
+        "segment": segment,
+        "previous": parent,
+        "published": ws.clock.wall(),
+    }
 
 
 def written_head(ws: Workspace, head: dict[str, Any]) -> dict[str, bytes]:
@@ -50,7 +68,9 @@ def read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
             "opencode": readable(known.get("opencode") or "")[:40],
             "published": published,
             "sequence": head["sequence"],
-            "segment": mark_of(str(head["segment"]["path"])),
+            "segment": mark_of(str(head["segment"]["path"])) if head["sequence"] else None,
+            "previous": str(head["previous"]) if head.get("previous") else None,
+            "publicKey": str(known["publicKey"])[:64] if known.get("publicKey") else None,
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SidecarError(

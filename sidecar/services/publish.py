@@ -11,10 +11,10 @@ from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
 from sidecar.domain.secrets import Finding
 from sidecar.domain.state import APPLIED, UNFIT, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.heads import mark_of, written_head
+from sidecar.services.heads import mark_of, new_head, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
-from sidecar.services.workspace import FORMAT, Workspace
+from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
     from sidecar.adapters.segments import SegmentWriter
@@ -231,20 +231,7 @@ class Publisher:
         identity, shadow = self.ws.identity, self.ws.shadow
         segment = opened.writer.finish()
         parent = self.ws.repo.local_ref(identity.ref)
-        head = {
-            "format": FORMAT,
-            "vault": identity.vault_id,
-            "device": {
-                "id": identity.device_id,
-                "name": identity.device_name,
-                "platform": identity.platform,
-                "opencode": shadow.get("opencode", [None])[0],
-            },
-            "sequence": segment.sequence,
-            "segment": {"path": segment.path, "sha256": segment.sha256},
-            "previous": parent,
-            "published": self.ws.clock.wall(),
-        }
+        head = new_head(self.ws, segment.sequence, {"path": segment.path, "sha256": segment.sha256}, parent)
         files = {segment.path: segment.data, **segment.blobs, **written_head(self.ws, head)}
         self.task.report("record", bytes_done=len(segment.data))
         commit = self.ws.repo.commit(identity.ref, parent, files, f"segment {segment.sequence}", self.ws.clock.wall() // 1000)
@@ -274,6 +261,11 @@ class Publisher:
 def note_own_segment(ws: Workspace, sequence: int, blob: str, path: str, mentions: dict[str, Mention], commit: str) -> None:
     """Enter a segment of this device's own log into the shadow's index."""
     ws.shadow.add_segment(ws.identity.device_id, sequence, blob, path, mentions, state=APPLIED)
+    note_own_log(ws, commit, sequence)
+
+
+def note_own_log(ws: Workspace, commit: str, sequence: int) -> None:
+    """Enter where this device's own log is now into the shadow's index."""
     info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
     ws.shadow.put_device(ws.identity.device_id, info, commit, sequence)
 

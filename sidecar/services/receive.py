@@ -8,6 +8,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.state import NEW
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
+from sidecar.services.standing import counted, held_back, hold_back, pin, vouched
 from sidecar.services.workspace import Workspace
 
 MAX_SEGMENT_BYTES = 96 << 20
@@ -22,14 +23,19 @@ def is_log_branch(branch: str) -> bool:
 
 def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     """Fetch what moved and index it. Returns warnings: one device's damage never stops the others."""
-    wanted = {}
+    wanted, warnings = {}, []
     for branch, sha in heads.items():
         found = _BRANCH.match(branch)
-        if found and found[1] != ws.identity.device_id and ws.shadow.head_of(found[1])[0] != sha:
+        if found is None or found[1] == ws.identity.device_id or ws.shadow.head_of(found[1])[0] == sha:
+            continue
+        if held_back(ws, found[1], sha):
+            info = ws.shadow.info_of(found[1])
+            warnings += [f"{info.get('name') or found[1]}: {info['problem']}"] if info.get("problem") else []
+        else:
             wanted[branch] = sha
     if not wanted:
-        return []
-    warnings = _index_forgotten(ws, task, heads, wanted)
+        return warnings
+    warnings += _index_forgotten(ws, task, heads, wanted)
     if wanted:
         task.report("fetch", 0, len(wanted))
         warnings += _fetch(ws, task, wanted)
@@ -87,21 +93,29 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
             raise
         with ws.shadow.writing():
             before, sequence = ws.shadow.head_of(device)
-            if before is not None and error.kind == "segmentCorrupt":
-                ws.repo.adopt_ref(f"refs/kept/{device}", before)  # what was fetched before stays, whatever the remote has now
-            ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else before, sequence)
+            info = {"name": device} | ws.shadow.info_of(device)
+            if error.kind == "segmentCorrupt":
+                if before is not None and info.get("refused") != before:
+                    ws.repo.adopt_ref(f"refs/kept/{device}", before)  # what was fetched before stays, whatever the remote has now
+                info["refused"] = before = head
+            ws.shadow.put_device(device, info | {"problem": error.message}, before, sequence)
+            if error.kind == "wrongKey":
+                hold_back(ws, device, head)
         return [f"{device}: {error.message} {error.remedy}"]
 
 
 def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int = NEW) -> list[str]:
     """Enter a log's new segments into the shadow, their records in `state`."""
+    remote, head = head, counted(ws, device, head)
     info = read_head(ws, device, head)
     before, sequence = ws.shadow.head_of(device)
     if before is not None and info["sequence"] < sequence:
         raise _gone_back(info["name"], sequence, info["sequence"])
-    warnings = []
+    warnings = pin(ws, device, info)
+    counts = vouched(ws, device, head, info["previous"])
     known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
-    troubled = any(d == device for d, _ in known_problems)  # what could not be used may fit now, although it did not change
+    # What could not be used may fit now, although it did not change.
+    troubled = any(d == device for d, _ in known_problems) or "problem" in ws.shadow.info_of(device)
     entries = ws.repo.new_files(None if troubled else before, head, "seg/")
     for index, entry in enumerate(sorted(entries, key=lambda e: e.path)):
         task.report("index", index, len(entries))
@@ -115,6 +129,8 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             continue
         try:
             data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
+            if not counts(data, entry.sha):
+                raise SidecarError("wrongKey", "A segment was sealed with a key that was replaced, and nobody vouches for it.", remedy="It was ignored.")
             reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number, sealer=ws.sealer)
             _check_chain(ws, device, number, reader.previous)
             with ws.shadow.writing():
@@ -128,10 +144,12 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
                 with ws.shadow.writing():
                     ws.shadow.add_segment(device, number, entry.sha, entry.path, {}, state=NEW, problem=error.message)
     last = ws.shadow.segment(device, info["sequence"])
-    if last is None or mark_of(last[1]) != info["segment"]:
+    if (mark_of(last[1]) if last is not None else None) != info["segment"]:
         warnings.append(f"{info['name']}: the end of its log is missing, or is not what it wrote.")
     with ws.shadow.writing():
         ws.shadow.put_device(device, info, head, sequence)
+        if head != remote:
+            hold_back(ws, device, remote)
     return warnings
 
 

@@ -10,6 +10,7 @@ from protocol.sync import (
     Attention,
     Device,
     Difference,
+    KeyChange,
     LastError,
     PreviewResult,
     Published,
@@ -23,6 +24,7 @@ from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED,
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
+from sidecar.services.manifest import follow_manifest
 from sidecar.services.publish import Publisher
 from sidecar.services.receive import fetch_others
 from sidecar.services.rows import no_todos, row_hashes
@@ -77,6 +79,7 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
     """From the shadow alone, but for the database's schema: never waits for a cycle, the network, or a lock."""
     shadow = ws.shadow
     error: dict[str, Any] | None = shadow.get("last_error")
+    changed: dict[str, Any] | None = shadow.get("key_changed")
     attention = [
         Attention(w.session, REASONS[w.state], w.detail, shadow.title(w.session), w.until or None)
         for w in shadow.waiting([FUTURE, UNPLACED, QUARANTINED, PARENT_MISSING, BUSY, UNREADABLE])[:MAX_ATTENTION]
@@ -107,6 +110,7 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
         vault_bytes=ws.repo.size_bytes(),
         database_bytes=sum(state[2] for state in ws.db.file_state()),
         running=running,
+        key_changed=KeyChange(changed["by"], changed["id"], changed["at"]) if changed else None,
         **waiting_counts(ws),
     )
 
@@ -116,9 +120,10 @@ def preview(ws: Workspace, task: Task, *, allow_deletions: bool = False) -> Prev
     result: list[PreviewResult] = []
     outcome = Publisher(ws, task, allow_deletions=allow_deletions, dry=True).scan()
     heads = ws.repo.remote_heads(task)
+    warnings = follow_manifest(ws, task, heads)
     try:
         with ws.shadow.writing():
-            warnings = fetch_others(ws, task, heads)
+            warnings += fetch_others(ws, task, heads)
             applier = Applier(ws, task, "preview", dry=True)
             applier.run()
             result.append(_preview_result(ws, outcome, applier, warnings))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BRANCH = "main"
 ENCRYPTIONS = ("none", "aes-256-gcm")
-_MAX_VAULT_BYTES = 1 << 16
+_MAX_VAULT_BYTES = 1 << 20
 _NOTHING, _STARTER, _SYNCED, _VAULT, _OTHER = "nothing", "starter", "synced", "vault", "other"
 _STARTER_FILE = re.compile(r"(readme|licen[cs]e|copying)(\.\w+)?|\.git(ignore|attributes|keep)", re.IGNORECASE)
 """What git hosts offer to begin a repository with."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from sidecar.domain.state import ProjectRow, Row
 from sidecar.domain.task import Task
 
 if TYPE_CHECKING:
+    from sidecar.adapters.crypto import KeyRing
     from sidecar.adapters.crypto.sealing import Sealer
     from sidecar.adapters.git import VaultRepo
     from sidecar.adapters.git.project import Checkout
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the vault's layout; a reader refuses a newer one."""
+MANIFEST = "manifest"
+"""In the shadow: the manifest's `branch` and `commit` that were looked at, with which `key`, and what was wrong (`problem`)."""
+PRESENTED = "presented"
+"""In the shadow: the key under which the own log was last brought."""
 VAULT_FILE = ".opencode-sidecar/vault.json"
 
 
@@ -71,6 +76,9 @@ class Tools:
     hash_row: Callable[[Row], bytes]
     segment_writer: Callable[..., SegmentWriter]
     segment_reader: Callable[..., SegmentReader]
+    key_of_segment: Callable[[bytes], bytes]
+    reseal_segment: Callable[[bytes, str, Sealer, str, int, str | None], tuple[bytes, str, str]]
+    reseal_value: Callable[[Sequence[bytes], str, Sealer, str], dict[str, bytes]]
     row_writer: Callable[[Schema], RowWriter]
     snapshot: Callable[[Task], bool]
     problem_with: Callable[[str, Row], str | None]
@@ -86,6 +94,15 @@ class Tools:
     secrets: SecretTools
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where the vault's keys come from and are kept. `settle`: the keys as a manifest says, see adapters/crypto/succession.py."""
+
+    load: Callable[[], Sealer | None]
+    store: Callable[[KeyRing], Sealer]
+    settle: Callable[[KeyRing, Mapping[str, Any]], KeyRing]
+
+
 @dataclass
 class Workspace:
     """One device's parts, open for one operation. `home` is in this machine's own path flavour."""
@@ -98,7 +115,9 @@ class Workspace:
     repo: VaultRepo
     clock: HybridClock
     tools: Tools
-    open_sealer: Callable[[], Sealer | None] = lambda: None
+    keys: Keys
+    notices: list[str] = field(default_factory=list)
+    """One-line texts for people about what needs nobody."""
     heads: dict[str, str] | None = None
     """Branches of the remote as this operation saw them last."""
     _projects: dict[str, LocalProject] | None = field(default=None, repr=False)
@@ -106,7 +125,31 @@ class Workspace:
     @cached_property
     def sealer(self) -> Sealer | None:
         """Seals and opens what is in the vault; None when it is not encrypted. Raises wrongKey. Loaded when first needed."""
-        return self.open_sealer()
+        return self.keys.load()
+
+    @property
+    def ring(self) -> KeyRing | None:
+        """The vault's keys; None when it is not encrypted. Raises wrongKey."""
+        return self.sealer.ring if self.sealer is not None else None
+
+    @property
+    def key_id(self) -> str | None:
+        """Of the current key, in hex; without loading it where a cycle has looked at the manifest before."""
+        if "sealer" not in self.__dict__:
+            known: Mapping[str, Any] | None = self.shadow.get(MANIFEST)
+            if known is not None:
+                return str(known["key"]) if known["key"] is not None else None
+        return self.ring.current.id.hex() if self.ring is not None else None
+
+    def look_again(self) -> None:
+        """The keys were given anew: nothing that was noted about them holds."""
+        with self.shadow.writing():
+            self.shadow.put(MANIFEST, None)
+            self.shadow.put(PRESENTED, None)
+
+    def use_keys(self, ring: KeyRing) -> None:
+        """Keep these keys, then seal and open with them."""
+        self.__dict__["sealer"] = self.keys.store(ring)
 
     # --- projects -------------------------------------------------------------------------------------------------
     def projects(self) -> dict[str, LocalProject]:

@@ -17,16 +17,20 @@ import msgpack
 import pytest
 import zstandard
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from sidecar.adapters.crypto import KeyRing, Sealer, recovery
+from sidecar.adapters.crypto import DeviceKey, KeyRing, Sealer, VaultKey, recovery
 from sidecar.adapters.crypto.keys import secret_of_passphrase
+from sidecar.adapters.crypto.succession import settle
 from sidecar.adapters.segments import SegmentReader
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "fixtures/vectors/vault.json").read_text())
+FOLDER = Path(__file__).parent.parent / "fixtures/vectors"
+VECTORS: dict[str, Any] = json.loads((FOLDER / "vault.json").read_text())
+ROTATION: dict[str, Any] = json.loads((FOLDER / "rotation.json").read_text())
 KEY = bytes.fromhex(VECTORS["key"])
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -78,6 +82,47 @@ def test_the_manifest_by_the_book() -> None:
     phrase = manifest["passphrase"]
     stretched = Scrypt(base64.b64decode(phrase["salt"]), 32, phrase["n"], phrase["r"], phrase["p"]).derive(VECTORS["passphrase"].encode())
     assert unwrap(stretched, phrase["wrapped"]) == KEY
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def test_a_new_key_by_the_book() -> None:
+    """By a device that has the former key and its own private key: it makes sure that the manifest follows, then opens its box."""
+    manifest, former = ROTATION["manifest"], bytes.fromhex(ROTATION["formerKey"])
+    (entry,) = manifest["retired"]
+    assert entry["id"] == hkdf(former, "key id")[:8].hex()
+    core = {name: value for name, value in manifest.items() if name != "mac"} | {"retired": [{"id": entry["id"], "wrapped": entry["wrapped"]}]}
+    assert entry["proof"] == hmac.new(hkdf(former, "successor"), canonical(core), hashlib.sha256).hexdigest()
+    members = {member["device"]: member for member in manifest["members"]}
+    mine, by = members[ROTATION["device"]], members[manifest["by"]]
+    private = X25519PrivateKey.from_private_bytes(bytes.fromhex(ROTATION["privateKey"]))
+    public = private.public_key().public_bytes_raw()
+    assert mine["publicKey"] == ROTATION["publicKey"] == public.hex()
+    box, sender = base64.b64decode(mine["box"]), bytes.fromhex(by["publicKey"])
+    shared = b"".join(private.exchange(X25519PublicKey.from_public_bytes(other)) for other in (box[:32], sender))
+    context = b"ocs1" + msgpack.packb([ROTATION["vault"], "key", ROTATION["device"], manifest["by"], manifest["key"]["id"]])
+    key = AESGCM(hkdf(shared, "box", box[:32] + sender + public)).decrypt(bytes(12), box[32:], context)
+    assert key.hex() == ROTATION["key"]
+    assert manifest["key"]["id"] == hkdf(key, "key id")[:8].hex()
+    assert manifest["mac"] == hmac.new(hkdf(key, "manifest"), canonical({n: v for n, v in manifest.items() if n != "mac"}), hashlib.sha256).hexdigest()
+    wrapped = base64.b64decode(entry["wrapped"])
+    assert AESGCM(hkdf(key, "wrap", wrapped[:16])).decrypt(bytes(12), wrapped[16:], ROTATION["vault"].encode()) == former
+    assert [(m["device"][0], m["commit"][0], m["box"] is None, m["publicKey"] is None) for m in manifest["members"]] == [
+        ("a", "1", False, False),
+        ("b", "2", True, False),
+        ("d", "3", True, True),
+    ]
+    assert (manifest["forgotten"], manifest["config"]) == ([{"device": "c" * 32, "commit": "4" * 40}], "5" * 40)
+    sealed = base64.b64decode(ROTATION["head"]["sealed"])
+    place_ = b"ocs1" + msgpack.packb([ROTATION["vault"], "head", ROTATION["device"]])
+    assert AESGCM(hkdf(key, "object", sealed[8:24])).decrypt(bytes(12), sealed[24:], place_).decode() == ROTATION["head"]["text"]
+
+
+def test_the_product_takes_the_same_key_over() -> None:
+    ring = KeyRing(VaultKey(bytes.fromhex(ROTATION["formerKey"])), private=DeviceKey(bytes.fromhex(ROTATION["privateKey"])))
+    assert settle(ring, ROTATION["manifest"], ROTATION["device"]).current.secret.hex() == ROTATION["key"]
 
 
 def test_the_head_by_the_book() -> None:

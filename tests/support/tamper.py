@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+from sidecar.adapters.crypto import Sealer
+from sidecar.adapters.segments import SegmentWriter
+from sidecar.domain.records import SESSION, Record, Version
 
 _ENVIRON = {
     "PATH": os.environ["PATH"],
@@ -55,3 +61,41 @@ def every_byte(remote: Path) -> bytes:
 
 def replace_with(path: Path, other: Path) -> None:
     shutil.copyfile(other, path)
+
+
+def blob(remote: Path, name: str) -> bytes:
+    """A blob's bytes, by `commit:path`."""
+    return subprocess.run(["git", "cat-file", "blob", name], cwd=remote, env=_ENVIRON, check=True, capture_output=True).stdout
+
+
+def forge_turn(remote: Path, sealer: Sealer, device: str, session: str) -> None:
+    """Append a segment and a head to a log, or begin one, as somebody does who has a key and the right to push."""
+    branch = f"sessions/{device}"
+    there = logs(remote).get(branch)
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        if there is not None:
+            git(Path(folder), "clone", "-q", "--branch", branch, str(remote), str(tree))
+        else:
+            git(Path(folder), "init", "-q", str(tree))
+            git(tree, "remote", "add", "origin", str(remote))
+        last = segments(tree)[-1].name if (tree / "seg").exists() else ""
+        sequence, at = int(last[:9] or 0) + 1, int(time.time() * 1000) - 60_000
+        writer = SegmentWriter(device, sequence, sealer=sealer, previous=last[-16:] or None)
+        columns = {
+            "title": "forged",
+            "version": "1.18.33",
+            "slug": "x",
+            "project_id": {"ids": ["p" * 40]},
+            "directory": {"base": "project", "rest": "", "os": "posix"},
+        }
+        writer.add(Record(SESSION, session, session, Version(at, 0, device), columns | {"time_created": at, "time_updated": at}))
+        made = writer.finish()
+        (tree / made.path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / made.path).write_bytes(made.data)
+        said = {"format": 1, "vault": sealer._vault, "device": {"id": device, "name": "forged"}, "sequence": sequence, "previous": there}
+        head = json.dumps(said | {"segment": {"path": made.path, "sha256": made.sha256}})
+        (tree / "head").write_bytes(sealer.seal_whole(head.encode(), "head", device))
+        git(tree, "add", "-A")
+        git(tree, "commit", "-q", "-m", "x")
+        git(tree, "push", "-q", "origin", f"HEAD:refs/heads/{branch}")

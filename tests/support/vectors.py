@@ -1,25 +1,29 @@
-"""Makes `tests/fixtures/vectors/vault.json`: `python -m tests.support.vectors`. Only needed when the format changes, which makes a new format."""
+"""Makes files of `tests/fixtures/vectors`: `python -m tests.support.vectors vault rotation`. Only needed when the format changes, which makes a
+new format: what is there was written by version 1, and must stay readable as it is.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from sidecar.adapters.crypto import KeyRing, Sealer, VaultKey, recovery
+from sidecar.adapters.crypto import DeviceKey, KeyRing, Sealer, VaultKey, recovery
 from sidecar.adapters.segments import SegmentWriter
 from sidecar.domain.records import MESSAGE, SESSION, TODO, Record, Version
 
-PATH = Path(__file__).parent.parent / "fixtures/vectors/vault.json"
+FOLDER = Path(__file__).parent.parent / "fixtures/vectors"
 DEVICE, VAULT, PASSPHRASE = "d" * 32, "f" * 32, "correct horse battery staple"
 LARGE = "a large value " * 80_000
 
 
-def main() -> None:
+def vault() -> dict[str, Any]:
+    """A vault in pieces, with its key."""
     ring = KeyRing(VaultKey(bytes(range(32))), (VaultKey(bytes(reversed(range(32)))),), (("e" * 32, "1" * 40),))
     sealer = Sealer(ring, VAULT)
-    said: dict[str, Any] = {
+    return {
         "vault": VAULT,
         "device": DEVICE,
         "key": ring.current.secret.hex(),
@@ -31,8 +35,25 @@ def main() -> None:
         "segments": {"plain": _segment(None), "sealed": _segment(sealer)},
         "largeValue": {"repeated": "a large value ", "times": 80_000},
     }
-    PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(json.dumps(said, indent=1) + "\n")
+
+
+def rotation() -> dict[str, Any]:
+    """A key that was changed: what the manifest says to a device that stays, and how that one's head looks afterwards."""
+    mine, by, gone, silent = "a" * 32, "b" * 32, "c" * 32, "d" * 32
+    sender, recipient = DeviceKey(bytes(range(32, 64))), DeviceKey(bytes(range(64, 96)))
+    before = KeyRing(VaultKey(bytes(range(32))), private=sender, pins=((mine, recipient.public), (gone, "0" * 64)))
+    ring = before.rotated([(mine, "1" * 40), (by, "2" * 40), (silent, "3" * 40)], ((gone, "4" * 40),), "5" * 40)
+    head = json.dumps({"format": 1, "device": {"id": mine, "publicKey": recipient.public}, "sequence": 0, "segment": None, "previous": "1" * 40})
+    return {
+        "vault": VAULT,
+        "device": mine,
+        "privateKey": recipient.secret.hex(),
+        "publicKey": recipient.public,
+        "formerKey": before.current.secret.hex(),
+        "key": ring.current.secret.hex(),
+        "manifest": ring.manifest(VAULT, 1_700_000_000_000, kept={"format": 1}, by=by),
+        "head": {"text": head, "sealed": _base64(Sealer(ring, VAULT).seal_whole(head.encode(), "head", mine))},
+    }
 
 
 def _segment(sealer: Sealer | None) -> dict[str, Any]:
@@ -50,4 +71,5 @@ def _base64(data: bytes) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    for name in sys.argv[1:]:
+        (FOLDER / f"{name}.json").write_text(json.dumps({"vault": vault, "rotation": rotation}[name](), indent=1) + "\n")

@@ -237,7 +237,7 @@ export interface CycleParams {
 
 /**
  * What one cycle did. Counts of what waits are totals after the cycle, `secrets` that of sessions held back because of one;
- * `warnings` are one-line texts for people.
+ * `warnings` are one-line texts for people, `notices`, too, of what needs nobody: that another device changed the vault's key, say.
  *
  * `config`: files of the configuration that came `in` and went `out`, `conflicts` and `problems` that wait, secrets that were `moved`;
  * empty while configuration is not synced.
@@ -258,6 +258,7 @@ export interface CycleResult {
   sessionIds: Array<string>;
   refreshable: boolean;
   warnings: Array<string>;
+  notices: Array<string>;
 }
 
 export interface StatusParams {
@@ -279,6 +280,15 @@ export interface Attention {
 export interface LastError {
   kind: string;
   message: string;
+  at: number;
+}
+
+/**
+ * Another device changed the vault's key, and this one took it over. `by`: its name; `key_id`: as in the manifest; `at`: Unix ms.
+ */
+export interface KeyChange {
+  by: string;
+  keyId: string;
   at: number;
 }
 
@@ -309,6 +319,7 @@ export interface StatusResult {
   databaseBytes: number;
   config: Record<string, number>;
   running: boolean;
+  keyChanged: KeyChange | null;
 }
 
 export interface VerifyParams {
@@ -456,18 +467,23 @@ export interface RotateKeyParams {
 }
 
 /**
- * `recovery_key`: the new one. The other devices need it: `link` there again.
+ * `recovery_key`: the new one. `given_to`: names of the devices that take it over with their next cycle; look at them. `left_out`: names of
+ * those that need it by `link`, as they never told a public key. `passphrase_gone`: the vault had one, and the new key cannot be had by it.
  */
 export interface RotateKeyResult {
   recoveryKey: string;
   keyId: string;
+  givenTo: Array<string>;
+  leftOut: Array<string>;
+  passphraseGone: boolean;
 }
 
 /**
- * `device`: an id as in `sync/status`. Rotates the key, so that it cannot read what is written from now on.
+ * `device`: an id as in `sync/status`. Rotates the key, so that it cannot read what is written from now on. `passphrase`: see RotateKeyParams.
  */
 export interface ForgetDeviceParams {
   device: string;
+  passphrase?: string | null;
   workDoneToken?: string | number | null;
 }
 

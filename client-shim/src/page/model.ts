@@ -248,7 +248,7 @@ function cycleNotice(result: CycleResult): Notice {
   const { in: came = 0, out: went = 0 } = result.config;
   const files = [came > 0 ? `${count(came, "file")} of the configuration in` : "", went > 0 ? `${count(went, "file")} out` : ""].filter(Boolean).join(", ");
   const sessions = result.applied.sessions + result.published.sessions > 0 || files === "" ? moved(result.applied, result.published) : "";
-  return { tone, title: result.upToDate ? "Up to date" : `Synced: ${[sessions, files].filter(Boolean).join("; ")}`, text: result.warnings.join("\n") || undefined };
+  return { tone, title: result.upToDate ? "Up to date" : `Synced: ${[sessions, files].filter(Boolean).join("; ")}`, text: [...result.notices, ...result.warnings].join("\n") || undefined };
 }
 
 function restoreNotice(result: RestoreResult): Notice {

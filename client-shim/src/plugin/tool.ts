@@ -178,9 +178,10 @@ function describePast(cycle: HistoryCycle): string {
 }
 
 function describeCycle(result: CycleResult): string {
-  if (result.upToDate) return "✅ Up to date.";
+  const notices = result.notices.map((notice) => `\n🔑 ${notice}`).join("");
+  if (result.upToDate) return `✅ Up to date.${notices}`;
   const waiting = result.held + result.unplaced + result.quarantined + result.guarded + result.secrets;
-  return `✅ ${result.applied.sessions} sessions in, ${result.published.sessions} out${waiting > 0 ? `; ${waiting} wait, see /sync-status` : ""}.`;
+  return `✅ ${result.applied.sessions} sessions in, ${result.published.sessions} out${waiting > 0 ? `; ${waiting} wait, see /sync-status` : ""}.${notices}`;
 }
 
 function describeStatus(status: StatusResult): string {

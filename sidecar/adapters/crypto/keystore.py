@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,26 +14,32 @@ from sidecar.domain.errors import SidecarError
 
 KINDS = ("file", "keyring")
 SERVICE = "opencode-sidecar"
+_SECRET = ("keys", "pending", "private")
 KEYRING_SECONDS = 10.0
 """A keyring that is locked may ask somebody who is not there."""
 
 
 def save(kind: str, path: Path, name: str, ring: KeyRing) -> None:
-    """`path`: the file of kind `file`; `name`: the entry of kind `keyring`."""
-    if kind == "file":
-        write_private(path, ring.to_json().encode())
-    else:
-        _in_time(lambda keyring: keyring.set_password(SERVICE, name, ring.to_json()))
+    """`path`: a file; `name`: the entry of kind `keyring`, which takes the secrets alone: some hold no more than a kilobyte."""
+    value = json.loads(ring.to_json())
+    if kind != "file":
+        secrets = json.dumps({member: value.pop(member) for member in _SECRET})
+        _in_time(lambda keyring: keyring.set_password(SERVICE, name, secrets))
+    write_private(path, json.dumps(value).encode())
 
 
 def load(kind: str, path: Path, name: str) -> KeyRing:
     """Raises wrongKey when the keys are not there or cannot be read."""
     try:
-        text = path.read_text(encoding="ascii") if kind == "file" else _in_time(lambda keyring: keyring.get_password(SERVICE, name))
-        return KeyRing.from_json(text or "")
+        if kind == "file":
+            return KeyRing.from_json(path.read_text(encoding="ascii"))
+        value = json.loads(_in_time(lambda keyring: keyring.get_password(SERVICE, name)) or "{}")
+        if path.exists():
+            value = json.loads(path.read_text(encoding="ascii")) | {member: value.get(member) for member in _SECRET}
+        return KeyRing.from_json(json.dumps(value))
     except FileNotFoundError:
         raise _missing(str(path), "it is gone") from None
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):
         raise _missing(str(path) if kind == "file" else f"keyring entry {SERVICE}", "it is damaged or not there") from None
 
 

@@ -11,7 +11,8 @@ import hmac
 import os
 from typing import Any
 
-from sidecar.adapters.crypto.keys import ID_BYTES, NONCE_BYTES, SALT_BYTES, KeyRing, VaultKey, derive
+from sidecar.adapters.crypto.keys import KeyRing, VaultKey
+from sidecar.adapters.crypto.primitives import ID_BYTES, NONCE_BYTES, SALT_BYTES, derive
 from sidecar.adapters.segments.values import pack
 from sidecar.domain.errors import SidecarError
 
@@ -60,7 +61,7 @@ class Sealer:
                 "wrongKey",
                 "Something in the vault was sealed with a key that this device does not have.",
                 detail=prefix[:ID_BYTES].hex(),
-                remedy="The vault's key was changed: run `opencode-sidecar link REMOTE --key-file FILE` with the new one.",
+                remedy="The next sync takes over the vault's new key; if it does not, run `opencode-sidecar link REMOTE --key-file FILE` with it.",
             )
         return Sealed(key, bytes(prefix[ID_BYTES:]), self._context(place))
 

@@ -231,6 +231,10 @@ class Shadow(Findings):
         row = self.db.execute("SELECT head, sequence FROM device WHERE id=?", (device,)).fetchone()
         return (row[0], row[1]) if row else (None, 0)
 
+    def info_of(self, device: str) -> dict[str, Any]:
+        row = self.db.execute("SELECT info FROM device WHERE id=?", (device,)).fetchone()
+        return json.loads(row[0]) if row else {}
+
     def fingerprints(self) -> dict[str, bytes]:
         return dict(self.db.execute("SELECT session, fingerprint FROM scanned"))
 

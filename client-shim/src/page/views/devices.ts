@@ -31,6 +31,7 @@ function facts(status: StatusResult): Node {
   const facts: Array<[string, string]> = [
     ["Remote", status.remote ?? ""],
     ["Encryption", status.encryption === "none" ? "none: whoever reads the remote reads your sessions" : `${status.encryption ?? ""}, end to end`],
+    ...(!status.keyChanged ? [] : [["Key", `changed by ${status.keyChanged.by}, taken over ${ago(status.keyChanged.at)}`] as [string, string]]),
     ["On this machine", status.lastSync === null ? bytes(status.databaseBytes) : `${count(status.sessions, "session")}, ${count(status.rows, "row")}, ${bytes(status.databaseBytes)}`],
     ["Vault", bytes(status.vaultBytes)],
     ["Database", status.database],
