@@ -107,10 +107,25 @@ class Applied:
 
 @frozen
 class CycleParams:
-    """Params of sync/run, sync/pull, sync/push. `allow_deletions` answers the deletion guard's question with yes."""
+    """Params of sync/run, sync/pull, sync/push.
+
+    `deletions` answers the deletion guard's question, whether what vanished here was meant to: `publish` deletes it on all machines,
+    `restore` brings it back here from the logs (not with sync/push). `allow_deletions` is an older name of `publish`.
+    """
 
     allow_deletions: bool = False
     work_done_token: str | int | None = None
+    deletions: str | None = None
+
+
+@frozen
+class Guarded:
+    """What the deletion guard holds back of one session: `rows` are gone here; `whole`: the session itself is among them."""
+
+    session_id: str
+    title: str
+    rows: int
+    whole: bool
 
 
 @frozen
@@ -171,6 +186,7 @@ class PreviewResult:
     sessions: list[SessionChange] = Factory(list)
     files: list[FileChange] = Factory(list)
     warnings: list[str] = Factory(list)
+    guarded_sessions: list[Guarded] = Factory(list)
 
 
 @frozen
@@ -222,6 +238,7 @@ class StatusResult:
     database_bytes: int = 0
     config: dict[str, int] = Factory(dict)
     running: bool = False
+    guarded_sessions: list[Guarded] = Factory(list)
 
 
 @frozen

@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 _JOIN_POLL = 0.05
 
 
+def deletions_of(params: CycleParams) -> str | None:
+    """The answer to the deletion guard's question: publish, restore, or None. Raises invalidParams."""
+    answer = params.deletions or ("publish" if params.allow_deletions else None)
+    if answer not in (None, "publish", "restore") or (params.allow_deletions and answer != "publish"):
+        raise SidecarError("invalidParams", "deletions must be publish or restore.", detail=f"$.deletions: {answer}"[:200], remedy="Give one of the two.")
+    return answer
+
+
 class _Running:
     """A cycle that others may join."""
 
@@ -63,13 +71,17 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
 
     # --- cycles ---------------------------------------------------------------------------------------------------
     def run(self, params: CycleParams, task: Task) -> CycleResult:
-        """One full cycle; a call while one is running in this process joins it."""
-        with self._mutex:
-            running = self._running
-            if running is None:
-                mine = self._running = _Running()
-        if running is not None:
-            return self._join(running, task)
+        """One full cycle; a call while one is running in this process joins it, but for one with an answer, which comes after it."""
+        while True:
+            with self._mutex:
+                running = self._running
+                if running is None:
+                    mine = self._running = _Running()
+                    break
+            if deletions_of(params) is None:
+                return self._join(running, task)
+            while not running.done.wait(_JOIN_POLL):
+                task.check()
         try:
             mine.result = self._cycle(params, task)
             return mine.result
@@ -101,9 +113,12 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
     def _cycle(self, params: CycleParams, task: Task, *, publish: bool = True, fetch: bool = True) -> CycleResult:
         from sidecar.services.cycle import run_cycle
 
+        answer = deletions_of(params)
+        if answer == "restore" and not fetch:
+            raise SidecarError("invalidParams", "A push brings nothing back.", detail="deletions", remedy="Use `sync` or `pull`.")
         with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
-            kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": params.allow_deletions}
-            return self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
+            kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": answer == "publish"}
+            return self._with_config(ws, lambda: run_cycle(ws, task, **kind, restore_deletions=answer == "restore"), task, **kind)
 
     # --- looking --------------------------------------------------------------------------------------------------
     def status(self, _params: StatusParams, _task: Task) -> StatusResult:
@@ -119,9 +134,10 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         """What a cycle would do now."""
         from sidecar.services import report
 
+        answer = deletions_of(params)
         with self._exclusive(task), self._ours(), self._workspace() as ws:
-            result = report.preview(ws, task, allow_deletions=params.allow_deletions)
-            return self._with_config_preview(ws, result, task, allow_deletions=params.allow_deletions)
+            result = report.preview(ws, task, allow_deletions=answer == "publish", restore_deletions=answer == "restore")
+            return self._with_config_preview(ws, result, task, allow_deletions=answer == "publish")
 
     def verify(self, _params: VerifyParams, task: Task) -> VerifyResult:
         """Compare the whole database with what was recorded."""

@@ -49,7 +49,8 @@ def _attention(result: CycleResult | PreviewResult | StatusResult) -> list[str]:
         "quarantined": "kept aside, since they could not be read here",
         "pending": "being written right now; they go out when they are quiet",
         "secrets": "held back here: something in them looks like a secret; see `opencode-sidecar secrets`",
-        "guarded": "gone in a suspicious way; nothing was deleted elsewhere: --allow-deletions says it was meant",
+        "guarded": "gone, or lost something, in a suspicious way; nothing was deleted elsewhere. Did you delete them? "
+        "`sync --deletions publish` deletes them on all machines, `sync --deletions restore` brings them back",
     }
     return [f"⚠️ {_sessions(getattr(result, name))} {text}" for name, text in texts.items() if getattr(result, name)]
 

@@ -179,7 +179,10 @@ class Doctor:
         self._say("clocks elsewhere", not wrong, "ahead: " + ", ".join(wrong) if wrong else "none ahead", "Set the clock of these machines.")
         self._say("quarantine", not seen.quarantined, f"{seen.quarantined} kept aside", "Update opencode and opencode-sidecar here, then " + REPAIR)
         self._say(
-            "guard", not seen.guarded, f"{seen.guarded} sessions lost rows in a suspicious way", "`opencode-sidecar sync --allow-deletions` if that was meant."
+            "guard",
+            not seen.guarded,
+            f"{seen.guarded} sessions lost rows in a suspicious way",
+            "`opencode-sidecar sync --deletions publish` if that was meant, `--deletions restore` brings them back.",
         )
         failed = seen.last_error.message if seen.last_error else ""
         self._say("last cycle", not failed, failed or "succeeded", "See `opencode-sidecar status`.")

@@ -10,6 +10,7 @@ from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
 from sidecar.domain.secrets import Finding
 from sidecar.domain.state import APPLIED, ShadowRow
 from sidecar.domain.task import Task
+from sidecar.services.guard import Gone, database_identity, find_gone
 from sidecar.services.heads import mark_of, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
@@ -37,6 +38,8 @@ class Outcome:
     held: int = 0
     changes: list[SessionScan] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    gone: list[Gone] = field(default_factory=list)
+    """What `guarded` counts."""
 
 
 @dataclass
@@ -51,10 +54,11 @@ class _Open:
 
 
 class Publisher:
-    """One scan. `dry` records nothing and keeps the changes in the outcome."""
+    """One scan. `allow_deletions`: without asking; `hold_deletions`: publish none. `dry` records nothing and keeps the changes in the outcome."""
 
-    def __init__(self, workspace: Workspace, task: Task, *, allow_deletions: bool = False, dry: bool = False) -> None:
+    def __init__(self, workspace: Workspace, task: Task, *, allow_deletions: bool = False, hold_deletions: bool = False, dry: bool = False) -> None:
         self.ws, self.task, self.allow_deletions, self.dry = workspace, task, allow_deletions, dry
+        self._hold_deletions = hold_deletions
         self.outcome = Outcome()
         self._scanner = Scanner(workspace.identity.device_id, workspace.clock, workspace.tools.hash_row, workspace.portable_session)
         self._guard = Guard(workspace, task, dry=dry)
@@ -81,7 +85,7 @@ class Publisher:
                 scan.changes = [change for change in scan.changes if not change.record.is_tombstone]
                 deletions.append((scan, gone))
             self._record(scan, None if gone or scan.withheld else fingerprints[session])
-        self._delete(vanished, deletions, fingerprints, level=schema.level, total=len(remembered))
+        self._delete(vanished, deletions, fingerprints, total=len(remembered))
         self._flush()
         if not self.dry:
             with shadow.writing():
@@ -165,17 +169,15 @@ class Publisher:
         else:
             self.outcome.rows += 1
 
-    def _delete(
-        self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, level: str, total: int
-    ) -> None:
+    def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, total: int) -> None:
         """Publish deletions, unless there are so many, or the file is so different, that nobody may have meant them."""
         shadow = self.ws.shadow
-        identity = [self.ws.db.file_state()[0][:2], level]
+        identity = database_identity(self.ws)
         affected = len(vanished) + len(deletions)
         other_file = shadow.get("database") not in (None, identity)
         suspicious = bool(affected) and (other_file or affected > max(GUARD_SESSIONS, int(total * GUARD_SHARE)))
-        if suspicious and not self.allow_deletions:
-            self.outcome.guarded = affected
+        if self._hold_deletions or (suspicious and not self.allow_deletions):
+            self.outcome.guarded, self.outcome.gone = affected, find_gone(self.ws, vanished, deletions)
             return
         self.outcome.vanished = vanished
         if self.dry:

@@ -22,6 +22,7 @@ from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED,
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
+from sidecar.services.guard import MAX_LISTED, bring_back, guarded
 from sidecar.services.publish import Publisher
 from sidecar.services.receive import fetch_others
 from sidecar.services.rows import no_todos, row_hashes
@@ -29,6 +30,9 @@ from sidecar.services.workspace import Workspace
 
 MAX_ATTENTION = 200
 MAX_DIFFERENCES = 1000
+GUARD_ANSWERS = (
+    "Did you delete them? `opencode-sidecar sync --deletions publish` deletes them on all your machines, `--deletions restore` brings them back here."
+)
 
 
 class _RollBack(Exception):
@@ -84,9 +88,10 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
     attention += [Attention(session, "diverged", "continued on two machines", shadow.title(session)) for session in shadow.get("diverged", [])]
     attention += [Attention("", "quarantined", f"{device} segment {sequence}: {why}") for device, sequence, why in shadow.problems()]
     attention += [Attention(session, "secret", "held: see `opencode-sidecar secrets`") for session in sorted(shadow.held_sessions())[:MAX_ATTENTION]]
+    asked = guarded(ws)
     if shadow.get("guarded"):
-        text = f"{shadow.get('guarded')} sessions lost rows here; run `opencode-sidecar sync --allow-deletions` if that was meant"
-        attention.append(Attention("", "guard", text))
+        attention.append(Attention("", "guard", f"{shadow.get('guarded')} sessions lost rows here. {GUARD_ANSWERS}"))
+        attention += [Attention(g.session_id, "guard", f"{'gone, with' if g.whole else 'lost'} {g.rows} rows", g.title) for g in asked[:MAX_ATTENTION]]
     return StatusResult(
         configured=True,
         database=str(ws.db.path),
@@ -106,17 +111,21 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
         vault_bytes=ws.repo.size_bytes(),
         database_bytes=sum(state[2] for state in ws.db.file_state()),
         running=running,
+        guarded_sessions=asked,
         **waiting_counts(ws),
     )
 
 
-def preview(ws: Workspace, task: Task, *, allow_deletions: bool = False) -> PreviewResult:
+def preview(ws: Workspace, task: Task, *, allow_deletions: bool = False, restore_deletions: bool = False) -> PreviewResult:
     """The plan of a cycle. Objects may be fetched into our own repository; the shadow is rolled back."""
     result: list[PreviewResult] = []
-    outcome = Publisher(ws, task, allow_deletions=allow_deletions, dry=True).scan()
+    outcome = Publisher(ws, task, allow_deletions=allow_deletions, hold_deletions=restore_deletions, dry=True).scan()
     heads = ws.repo.remote_heads(task)
     try:
         with ws.shadow.writing():
+            if restore_deletions:
+                bring_back(ws, outcome.gone)
+                outcome.guarded, outcome.gone = 0, []
             warnings = fetch_others(ws, task, heads)
             applier = Applier(ws, task, "preview", dry=True)
             applier.run()
@@ -145,6 +154,7 @@ def _preview_result(ws: Workspace, outcome: Any, applier: Applier, warnings: lis
         applied=Applied(len(applier.sessions), c.inserted, c.updated, c.deleted),
         sessions=changes,
         warnings=warnings + applier.warnings,
+        guarded_sessions=[one.listed for one in outcome.gone[:MAX_LISTED]],
         **counts,
     )
 

@@ -172,6 +172,16 @@ export interface FileChange {
 }
 
 /**
+ * What the deletion guard holds back of one session: `rows` are gone here; `whole`: the session itself is among them.
+ */
+export interface Guarded {
+  sessionId: string;
+  title: string;
+  rows: number;
+  whole: boolean;
+}
+
+/**
  * What a cycle would do now; nothing is changed.
  */
 export interface PreviewResult {
@@ -190,6 +200,7 @@ export interface PreviewResult {
   sessions: Array<SessionChange>;
   files: Array<FileChange>;
   warnings: Array<string>;
+  guardedSessions: Array<Guarded>;
 }
 
 export interface LinkResult {
@@ -201,11 +212,15 @@ export interface LinkResult {
 }
 
 /**
- * Params of sync/run, sync/pull, sync/push. `allow_deletions` answers the deletion guard's question with yes.
+ * Params of sync/run, sync/pull, sync/push.
+ *
+ * `deletions` answers the deletion guard's question, whether what vanished here was meant to: `publish` deletes it on all machines,
+ * `restore` brings it back here from the logs (not with sync/push). `allow_deletions` is an older name of `publish`.
  */
 export interface CycleParams {
   allowDeletions?: boolean;
   workDoneToken?: string | number | null;
+  deletions?: string | null;
 }
 
 /**
@@ -282,6 +297,7 @@ export interface StatusResult {
   databaseBytes: number;
   config: Record<string, number>;
   running: boolean;
+  guardedSessions: Array<Guarded>;
 }
 
 export interface VerifyParams {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,12 @@ class Shadow(Findings):
     def reopen_unknown_columns(self) -> None:
         """Records that had columns or tables this database lacked are due again: an upgrade may have brought them."""
         self.db.execute("UPDATE session_segment SET state=?, detail='' WHERE detail='unknown-columns'", (NEW,))
+
+    def due_again(self, session: str, sources: Collection[tuple[str, int]] | None) -> None:
+        """Make what these segments (device, sequence) hold of a session due again; None, or one that is not known: everything."""
+        known = set(self.session_segments(session))
+        for device, sequence in known if sources is None or not known.issuperset(sources) else sources:
+            self.mark(session, device, sequence, NEW)
 
     def mark_all(self, session: str, state: int, detail: str = "") -> None:
         self.db.execute("UPDATE session_segment SET state=?, until=0, detail=? WHERE session=?", (state, detail, session))
