@@ -40,7 +40,8 @@ class InitResult:
 class LinkParams:
     """`key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
 
-    `new_device`: give up this device's identity and start again under a new one (after its state was copied).
+    The answers to `identityCloned`: `new_device`, this is a copy, which gets an identity of its own; `same_device`, this is the original, restored
+    from a backup: it goes on with the log that the remote has. Either way what only this machine has is published anew by the next cycle.
     """
 
     remote: str
@@ -51,6 +52,7 @@ class LinkParams:
     acknowledge_private: bool = False
     new_device: bool = False
     work_done_token: str | int | None = None
+    same_device: bool = False
 
 
 @frozen
@@ -79,8 +81,8 @@ class SessionChange:
 
 @frozen
 class Attention:
-    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
-    conflict (a setting that was changed here and elsewhere), config (a file that does not travel)."""
+    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret, identity (two machines
+    use one), conflict (a setting that was changed here and elsewhere), config (a file that does not travel)."""
 
     session_id: str
     reason: str

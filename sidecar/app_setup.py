@@ -94,6 +94,8 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         """Join an existing vault and show what the first cycle would do; changes nothing in the database."""
         from sidecar.services import report, setup
 
+        if params.same_device:
+            return self._go_on(params, task)
         with self._exclusive(task), self._ours():
             known = None if params.new_device else setup.read_identity(self._identity_path)
             if known is None or (params.key is None and params.passphrase is None):
@@ -125,6 +127,37 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     self._key_path.unlink(missing_ok=True)
                 raise
             return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
+
+    def _go_on(self, params: LinkParams, task: Task) -> LinkResult:
+        """This is the device that it says it is, restored from a backup."""
+        from sidecar.services import report, setup
+        from sidecar.services.receive import fetch_others
+        from sidecar.services.recover import recover
+        from sidecar.services.takeback import take_log_back
+
+        if params.new_device:
+            raise SidecarError("invalidParams", "It is the same device or a new one.", detail="$.sameDevice", remedy="Give one of the two.")
+        with self._exclusive(task), self._ours():
+            identity = replace(self._identity(), remote=self._check(params.remote, acknowledged=True))
+            with self._repo(identity.remote) as repo:
+                manifest = setup.read_vault(repo, task)
+            if manifest["vault"] != identity.vault_id:
+                self._require_new(replacing=False)
+            if params.key is not None or params.passphrase is not None:
+                ring = ring_for(manifest, params.key, params.passphrase)
+                if ring is not None:
+                    self._store(identity, ring)
+            with self._workspace(identity) as ws:
+                moved = take_log_back(ws, task)
+            if moved:  # what it remembers is older than the log; a crash before this line leaves an error that asks again
+                setup.set_aside(self.settings.own_state, ("shadow.db",))
+            self._write_identity(identity)
+            with self._workspace(identity) as ws:
+                if moved:
+                    fetch_others(ws, task, ws.repo.remote_heads(task))
+                    recover(ws, task)
+                preview = self._with_config_preview(ws, report.preview(ws, task), task)
+                return LinkResult(identity.vault_id, identity.device_id, self._display(identity.remote), report.remote_devices(ws, task), preview)
 
     # --- who this device is --------------------------------------------------------------------------------------------
     @property

@@ -182,6 +182,7 @@ def _link(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
         device_name=args.device_name,
         acknowledge_private=args.acknowledge_private,
         new_device=args.new_device,
+        same_device=args.same_device,
     )
     try:
         return EXIT_DONE, sidecar.link(params, task)

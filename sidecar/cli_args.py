@@ -48,7 +48,9 @@ def _setup_commands(commands: Any, common: _Parser) -> None:
     key = link.add_mutually_exclusive_group()
     key.add_argument("--key", metavar="KEY", help="recovery key of an encrypted vault")
     key.add_argument("--key-file", metavar="FILE", help="file that holds the recovery key")
-    link.add_argument("--new-device", action="store_true", help="give up this device's identity and start again under a new one")
+    which = link.add_mutually_exclusive_group()
+    which.add_argument("--new-device", action="store_true", help="this is a copy: give up its identity and start again under a new one")
+    which.add_argument("--same-device", action="store_true", help="this is the original, restored from a backup: go on with its log")
     for command in (init, link):
         cli_keys.add_options(command)
         command.add_argument("--device-name", metavar="NAME", help="how other machines show this one (default: host name)")

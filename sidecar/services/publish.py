@@ -19,6 +19,10 @@ from sidecar.services.workspace import FORMAT, Workspace
 if TYPE_CHECKING:
     from sidecar.adapters.segments import SegmentWriter
 
+IDENTITY_ANSWERS = (
+    "Is this a copy of another machine? `opencode-sidecar link REMOTE --new-device`. "
+    "Is it the original, restored from a backup? `opencode-sidecar link REMOTE --same-device`. Either way its own work is kept."
+)
 GUARD_SESSIONS = 20
 GUARD_SHARE = 0.10
 
@@ -280,5 +284,5 @@ def _cloned(ws: Workspace, remote: str) -> SidecarError:
         "identityCloned",
         "Another machine publishes under this device's identity: this state folder was copied or restored from a backup.",
         detail=f"{ws.identity.branch} is at {remote[:12]} on the remote",
-        remedy="Nothing was pushed. Run `opencode-sidecar link REMOTE --new-device` on this machine to give it an identity of its own.",
+        remedy=f"Nothing was pushed. {IDENTITY_ANSWERS}",
     )

@@ -23,7 +23,7 @@ from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
 from sidecar.services.guard import MAX_LISTED, bring_back, guarded
-from sidecar.services.publish import Publisher
+from sidecar.services.publish import IDENTITY_ANSWERS, Publisher
 from sidecar.services.receive import fetch_others
 from sidecar.services.rows import no_todos, row_hashes
 from sidecar.services.workspace import Workspace
@@ -92,6 +92,8 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
     if shadow.get("guarded"):
         attention.append(Attention("", "guard", f"{shadow.get('guarded')} sessions lost rows here. {GUARD_ANSWERS}"))
         attention += [Attention(g.session_id, "guard", f"{'gone, with' if g.whole else 'lost'} {g.rows} rows", g.title) for g in asked[:MAX_ATTENTION]]
+    if error and error["kind"] == "identityCloned":
+        attention.append(Attention("", "identity", IDENTITY_ANSWERS))
     return StatusResult(
         configured=True,
         database=str(ws.db.path),

@@ -108,7 +108,8 @@ export interface InitResult {
 /**
  * `key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
  *
- * `new_device`: give up this device's identity and start again under a new one (after its state was copied).
+ * The answers to `identityCloned`: `new_device`, this is a copy, which gets an identity of its own; `same_device`, this is the original, restored
+ * from a backup: it goes on with the log that the remote has. Either way what only this machine has is published anew by the next cycle.
  */
 export interface LinkParams {
   remote: string;
@@ -119,6 +120,7 @@ export interface LinkParams {
   acknowledgePrivate?: boolean;
   newDevice?: boolean;
   workDoneToken?: string | number | null;
+  sameDevice?: boolean;
 }
 
 /**
@@ -253,8 +255,8 @@ export interface StatusParams {
 }
 
 /**
- * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
- * conflict (a setting that was changed here and elsewhere), config (a file that does not travel).
+ * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret, identity (two machines
+ * use one), conflict (a setting that was changed here and elsewhere), config (a file that does not travel).
  */
 export interface Attention {
   sessionId: string;
