@@ -245,26 +245,48 @@ class StatusResult:
 
 @frozen
 class VerifyParams:
+    """`offline`: do not talk to the remote."""
+
     work_done_token: str | int | None = None
+    offline: bool = False
 
 
 @frozen
 class Difference:
-    """`kind`: missing (in the log, not in the database), extra (in the database, never recorded), changed."""
+    """`meaning` and `remedy` are for people. `device`, `sequence`: the segment, where there is one; `table`, `key`: empty where it is no row.
+
+    `kind`, of what was edited here and not synced yet: missing, extra, changed (in the database against what was recorded of it).
+    Of the shadow: shadowLost, shadowWrong. Of the logs against what is here: notApplied, unaccounted, deleted. Of the logs themselves:
+    segmentMissing, segmentDamaged, segmentUnknown, valueDamaged, logDamaged. Of the remote: remoteMissing, remoteBehind, remoteOther.
+    """
 
     table: str
     key: str
     session_id: str
     kind: str
     columns: list[str] = Factory(list)
+    device: str = ""
+    sequence: int = 0
+    meaning: str = ""
+    remedy: str = ""
 
 
 @frozen
 class VerifyResult:
+    """`ok`: there is no difference. `differences`: at most 1,000; `unsynced`: how many of all were made here and not synced yet. `waiting`: records
+    and rows that are known to wait. `digests`: `database` and `shadow` of this machine's rows, equal when these are; `logs` of the winning
+    versions, the same on all machines that have fetched the same. `notes`: what is no difference, for people.
+    """
+
     ok: bool
     rows_compared: int
     differences: list[Difference] = Factory(list)
     waiting: int = 0
+    unsynced: int = 0
+    segments_checked: int = 0
+    records_checked: int = 0
+    digests: dict[str, str] = Factory(dict)
+    notes: list[str] = Factory(list)
 
 
 @frozen

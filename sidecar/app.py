@@ -139,12 +139,12 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
             result = report.preview(ws, task, allow_deletions=answer == "publish", restore_deletions=answer == "restore")
             return self._with_config_preview(ws, result, task, allow_deletions=answer == "publish")
 
-    def verify(self, _params: VerifyParams, task: Task) -> VerifyResult:
-        """Compare the whole database with what was recorded."""
-        from sidecar.services import report
+    def verify(self, params: VerifyParams, task: Task) -> VerifyResult:
+        """Compare database, shadow, logs and remote; changes nothing in any of them."""
+        from sidecar.services.verify import verify
 
         with self._exclusive(task), self._ours(), self._workspace() as ws:
-            return report.verify(ws, task)
+            return verify(ws, task, offline=params.offline)
 
     def shell(self, notify: Callable[[str, Any], None], output: Callable[[str, str, bytes], None]) -> Shell:
         """Commands for the host; what they say while they run goes to `notify`, and what they print to `output`."""

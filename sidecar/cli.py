@@ -215,10 +215,10 @@ def _status(sidecar: Sidecar, _args: argparse.Namespace, task: Task) -> tuple[in
     return EXIT_DONE, sidecar.status(StatusParams(), task)
 
 
-def _verify(sidecar: Sidecar, _args: argparse.Namespace, task: Task) -> tuple[int, Any]:
+def _verify(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     from protocol.sync import VerifyParams
 
-    result = sidecar.verify(VerifyParams(), task)
+    result = sidecar.verify(VerifyParams(offline=args.offline), task)
     return EXIT_DONE if result.ok else EXIT_FAILED, result
 
 

@@ -71,10 +71,17 @@ def status(result: StatusResult) -> list[str]:
 
 
 def verify(result: VerifyResult) -> list[str]:
+    what = f"{result.rows_compared} rows, {result.records_checked} records in {result.segments_checked} segments"
+    notes = [f"ℹ️ {note}" for note in result.notes]
     if result.ok:
-        return [f"✅ {result.rows_compared} rows compared, no difference."]
-    lines = [f"❌ {len(result.differences)} differences in {result.rows_compared} rows (local edits that are not synced yet count):"]
-    return lines + [f"   {d.kind} {d.table} {d.key}" for d in result.differences[:50]]
+        return [f"✅ {what}: no difference.", *notes]
+    real = [d for d in result.differences if d.kind not in ("missing", "extra", "changed")]
+    lines = [f"❌ {len(real)} differences; compared {what}:"] if real else []
+    lines += [f"   {d.kind} {d.table} {d.key} {f'{d.device[:8]} segment {d.sequence}' if d.device else ''}: {d.meaning} → {d.remedy}" for d in real[:50]]
+    edited = [d for d in result.differences if d not in real]
+    if result.unsynced:
+        lines.append(f"⚠️ {result.unsynced} rows were edited here and are not synced yet:")
+    return lines + [f"   {d.kind} {d.table} {d.key}: {d.meaning}" for d in edited[:20]] + notes
 
 
 TEXTS: dict[str, Callable[[Any], list[str]]] = {

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from sidecar.services.scan import Change, SessionScan
 
 MAX_LISTED = 1_000
+GUARD_ANSWERS = (
+    "Did you delete them? `opencode-sidecar sync --deletions publish` deletes them on all your machines, `--deletions restore` brings them back here."
+)
 
 
 @dataclass(frozen=True, slots=True)

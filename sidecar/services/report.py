@@ -1,4 +1,4 @@
-"""Looking without touching: status, preview, verify."""
+"""Looking without touching: status and preview."""
 
 from __future__ import annotations
 
@@ -9,30 +9,22 @@ from protocol.sync import (
     Applied,
     Attention,
     Device,
-    Difference,
     LastError,
     PreviewResult,
     Published,
     SessionChange,
     StatusResult,
-    VerifyResult,
 )
-from sidecar.domain.records import SESSION
 from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, REASONS, UNPLACED, UNREADABLE
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
-from sidecar.services.guard import MAX_LISTED, bring_back, guarded
+from sidecar.services.guard import GUARD_ANSWERS, MAX_LISTED, bring_back, guarded
 from sidecar.services.publish import IDENTITY_ANSWERS, Publisher
 from sidecar.services.receive import fetch_others
-from sidecar.services.rows import no_todos, row_hashes
 from sidecar.services.workspace import Workspace
 
 MAX_ATTENTION = 200
-MAX_DIFFERENCES = 1000
-GUARD_ANSWERS = (
-    "Did you delete them? `opencode-sidecar sync --deletions publish` deletes them on all your machines, `--deletions restore` brings them back here."
-)
 
 
 class _RollBack(Exception):
@@ -159,24 +151,3 @@ def _preview_result(ws: Workspace, outcome: Any, applier: Applier, warnings: lis
         guarded_sessions=[one.listed for one in outcome.gone[:MAX_LISTED]],
         **counts,
     )
-
-
-def verify(ws: Workspace, task: Task) -> VerifyResult:
-    """Compare every row of the database with what was recorded of it."""
-    differences: list[Difference] = []
-    compared = 0
-    ws.db.schema()
-    present, empty = ws.db.session_ids(), no_todos(ws)
-    for index, session in enumerate(present):
-        task.report("verify", index, len(present))
-        rows = ws.db.session(session)
-        known = {at: row.hash for at, row in ws.shadow.rows(session).items() if row.hash != empty}
-        local = row_hashes(ws, rows) if rows is not None else {}
-        compared += len(local)
-        for at in sorted(local.keys() | known.keys()):
-            if local.get(at) != known.get(at):
-                kind = "missing" if at not in local else "extra" if at not in known else "changed"
-                differences.append(Difference(at[0], at[1], session, kind))
-    differences += [Difference(SESSION, session, session, "missing") for session in sorted(ws.shadow.known_sessions() - set(present))]
-    waiting = sum(ws.shadow.counts().values())
-    return VerifyResult(not differences, compared, differences[:MAX_DIFFERENCES], waiting)

@@ -302,12 +302,20 @@ export interface StatusResult {
   guardedSessions: Array<Guarded>;
 }
 
+/**
+ * `offline`: do not talk to the remote.
+ */
 export interface VerifyParams {
   workDoneToken?: string | number | null;
+  offline?: boolean;
 }
 
 /**
- * `kind`: missing (in the log, not in the database), extra (in the database, never recorded), changed.
+ * `meaning` and `remedy` are for people. `device`, `sequence`: the segment, where there is one; `table`, `key`: empty where it is no row.
+ *
+ * `kind`, of what was edited here and not synced yet: missing, extra, changed (in the database against what was recorded of it).
+ * Of the shadow: shadowLost, shadowWrong. Of the logs against what is here: notApplied, unaccounted, deleted. Of the logs themselves:
+ * segmentMissing, segmentDamaged, segmentUnknown, valueDamaged, logDamaged. Of the remote: remoteMissing, remoteBehind, remoteOther.
  */
 export interface Difference {
   table: string;
@@ -315,13 +323,27 @@ export interface Difference {
   sessionId: string;
   kind: string;
   columns: Array<string>;
+  device: string;
+  sequence: number;
+  meaning: string;
+  remedy: string;
 }
 
+/**
+ * `ok`: there is no difference. `differences`: at most 1,000; `unsynced`: how many of all were made here and not synced yet. `waiting`: records
+ * and rows that are known to wait. `digests`: `database` and `shadow` of this machine's rows, equal when these are; `logs` of the winning
+ * versions, the same on all machines that have fetched the same. `notes`: what is no difference, for people.
+ */
 export interface VerifyResult {
   ok: boolean;
   rowsCompared: number;
   differences: Array<Difference>;
   waiting: number;
+  unsynced: number;
+  segmentsChecked: number;
+  recordsChecked: number;
+  digests: Record<string, string>;
+  notes: Array<string>;
 }
 
 /**

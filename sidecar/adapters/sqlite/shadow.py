@@ -196,6 +196,19 @@ class Shadow(Findings):
         """Records that had columns or tables this database lacked are due again: an upgrade may have brought them."""
         self.db.execute("UPDATE session_segment SET state=?, detail='' WHERE detail='unknown-columns'", (NEW,))
 
+    def places(self, session: str) -> dict[tuple[str, int], tuple[int, str]]:
+        """(device, sequence) -> (state, detail) of every segment that mentions a session."""
+        query = "SELECT device, sequence, state, detail FROM session_segment WHERE session=?"
+        return {(device, sequence): (state, detail) for device, sequence, state, detail in self.db.execute(query, (session,))}
+
+    def mentioned(self, device: str, sequence: int) -> set[str]:
+        """Sessions of which a segment is known to hold something."""
+        return {row[0] for row in self.db.execute("SELECT session FROM session_segment WHERE device=? AND sequence=?", (device, sequence))}
+
+    def logged_sessions(self) -> list[tuple[str, str, int]]:
+        """(session, device, sequence) of all sessions in the logs and the first segment of each, in the order of those."""
+        return list(self.db.execute("SELECT session, device, min(sequence) FROM session_segment GROUP BY session ORDER BY device, min(sequence), session"))
+
     def due_again(self, session: str, sources: Collection[tuple[str, int]] | None) -> None:
         """Make what these segments (device, sequence) hold of a session due again; None, or one that is not known: everything."""
         known = set(self.session_segments(session))
