@@ -68,7 +68,7 @@ class LogCheck:
         except SidecarError as error:
             if error.kind not in _UNUSABLE:
                 raise
-            missing = "not in the repository" in error.message
+            missing = not self.ws.repo.has(sha)
             yield _of(device, sequence, "segmentMissing" if missing else "segmentDamaged", error.message, OURS if missing else f"{OURS} {THEIRS}")
             return
         if known is None or known[1] != sha:

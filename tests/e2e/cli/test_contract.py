@@ -44,7 +44,12 @@ def test_the_main_job(machine: Make, remote: Path) -> None:
         m.check_integrity()
         assert m.cli("sync")["upToDate"]
         verified = m.cli("verify")
-        assert {name: verified[name] for name in ("ok", "rowsCompared", "differences", "waiting")} == {"ok": True, "rowsCompared": 631, "differences": [], "waiting": 0}
+        assert {name: verified[name] for name in ("ok", "rowsCompared", "differences", "waiting")} == {
+            "ok": True,
+            "rowsCompared": 631,
+            "differences": [],
+            "waiting": 0,
+        }
         status = m.cli("status")
         assert status["configured"]
         assert len(status["devices"]) == 2
