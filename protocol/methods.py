@@ -60,6 +60,16 @@ METHODS: Final[tuple[Method, ...]] = (
         True,
         doc="Rebuild what is ours from the database and the vault, or copy what can be read of a damaged database.",
     ),
+    Method(
+        "sync/quarantine",
+        "request",
+        "toServer",
+        trust.QuarantineParams,
+        trust.QuarantineResult,
+        True,
+        True,
+        doc="What could not be read or held here, whose and why; or try it again now.",
+    ),
     Method("sync/showKey", "request", "toServer", keys.ShowKeyParams, keys.ShowKeyResult, True, doc="The recovery key of this device's vault."),
     Method("sync/rotateKey", "request", "toServer", keys.RotateKeyParams, keys.RotateKeyResult, True, True, doc="Seal with a new key from now on."),
     Method(

@@ -46,7 +46,7 @@ def _attention(result: CycleResult | PreviewResult | StatusResult) -> list[str]:
         "held": "held here until their time comes or their parent arrives",
         "unplaced": "waiting for their project to be opened on this machine",
         "diverged": "continued on two machines; all turns are kept, in time order",
-        "quarantined": "kept aside, since they could not be read here",
+        "quarantined": "kept aside, since they could not be read here; see `opencode-sidecar quarantine`",
         "pending": "being written right now; they go out when they are quiet",
         "secrets": "held back here: something in them looks like a secret; see `opencode-sidecar secrets`",
         "guarded": "gone, or lost something, in a suspicious way; nothing was deleted elsewhere. Did you delete them? "

@@ -27,6 +27,7 @@ METHODS = [
             "restore",
             "doctor",
             "repair",
+            "quarantine",
             "showKey",
             "rotateKey",
             "forgetDevice",

@@ -129,6 +129,7 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
     with ws.shadow.writing():
         ws.shadow.put("last_sync", int(time.time() * 1000))
         ws.shadow.put("last_error", None)
+        ws.shadow.note_quarantined(int(time.time() * 1000))
     return CycleResult(
         cycle_id=cycle,
         up_to_date=not (totals.pushed or published.rows or published.tombstones or (applier and applier.counts.total) or _contended(ws, NEW, BUSY)),

@@ -450,6 +450,42 @@ export interface RepairResult {
 }
 
 /**
+ * `retry`: fetch and read it again now, and apply what can be.
+ */
+export interface QuarantineParams {
+  retry?: boolean;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * What is kept aside. `kind`: segment (could not be read), record (this opencode could not hold it). `device` wrote it, in its segment `sequence`.
+ *
+ * `session_id`: empty for a segment of which not even that is known. `since`: Unix milliseconds.
+ */
+export interface Quarantined {
+  kind: string;
+  device: string;
+  deviceName: string;
+  sequence: number;
+  sessionId: string;
+  title: string;
+  reason: string;
+  since: number;
+}
+
+/**
+ * `entries`: what is kept aside (afterwards, when it was tried again). `released`: how many are not any more; `applied`: what came of it.
+ */
+export interface QuarantineResult {
+  entries: Array<Quarantined>;
+  released: number;
+  applied: Applied;
+  sessionIds: Array<string>;
+  refreshable: boolean;
+  warnings: Array<string>;
+}
+
+/**
  * `confirm`: the user has been asked, and nobody looks over their shoulder.
  */
 export interface ShowKeyParams {
@@ -776,6 +812,7 @@ export interface Requests {
   "sync/restore": { params: RestoreParams; result: RestoreResult };
   "sync/doctor": { params: DoctorParams; result: DoctorResult };
   "sync/repair": { params: RepairParams; result: RepairResult };
+  "sync/quarantine": { params: QuarantineParams; result: QuarantineResult };
   "sync/showKey": { params: ShowKeyParams; result: ShowKeyResult };
   "sync/rotateKey": { params: RotateKeyParams; result: RotateKeyResult };
   "sync/forgetDevice": { params: ForgetDeviceParams; result: RotateKeyResult };
@@ -832,6 +869,8 @@ export interface Api<Options> {
     doctor(params?: DoctorParams, options?: Options): Promise<DoctorResult>;
     /** Rebuild what is ours from the database and the vault, or copy what can be read of a damaged database. */
     repair(params?: RepairParams, options?: Options): Promise<RepairResult>;
+    /** What could not be read or held here, whose and why; or try it again now. */
+    quarantine(params?: QuarantineParams, options?: Options): Promise<QuarantineResult>;
     /** The recovery key of this device's vault. */
     showKey(params?: ShowKeyParams, options?: Options): Promise<ShowKeyResult>;
     /** Seal with a new key from now on. */
@@ -874,7 +913,7 @@ export interface Api<Options> {
 }
 
 export const API_METHODS = {
-  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve"],
+  sync: ["init", "link", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "quarantine", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve"],
   config: ["get", "set"],
   shell: ["exec", "start", "write", "closeStdin", "kill", "ack", "which", "env"],
 } as const;

@@ -17,6 +17,8 @@ from sidecar.adapters.files.private import private_folder
 from sidecar.adapters.sqlite.connect import errors_of_ours
 from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
 from sidecar.adapters.sqlite.findings import Findings
+from sidecar.adapters.sqlite.quarantine import SCHEMA as QUARANTINE_SCHEMA
+from sidecar.adapters.sqlite.quarantine import Quarantine
 from sidecar.domain.records import Mention, Version, VersionVector, join
 from sidecar.domain.state import APPLIED, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
 
@@ -38,7 +40,7 @@ CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
-class Shadow(Findings):
+class Shadow(Findings, Quarantine):
     """One connection; the caller holds the data directory's lock while writing."""
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +51,7 @@ class Shadow(Findings):
             path.chmod(0o600)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
-            self.db.executescript(_SCHEMA + FINDINGS_SCHEMA)
+            self.db.executescript(_SCHEMA + FINDINGS_SCHEMA + QUARANTINE_SCHEMA)
 
     def close(self) -> None:
         self.db.close()
