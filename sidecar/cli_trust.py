@@ -99,7 +99,8 @@ def doctor_text(result: DoctorResult) -> list[str]:
 
 
 def repair_text(result: RepairResult) -> list[str]:
-    return [f"🔧 {action}" for action in result.actions] + [f"   {table}: {rows} rows" for table, rows in (result.salvaged or {}).items()]
+    lines = [f"🔧 {action}" for action in result.actions] or ["✅ Nothing had to be repaired."]
+    return lines + [f"   {table}: {rows} rows" for table, rows in (result.salvaged or {}).items()]
 
 
 def quarantine_text(result: QuarantineResult) -> list[str]:

@@ -28,9 +28,7 @@ def listing(ws: Workspace) -> QuarantineResult:
 def retry(ws: Workspace, task: Task) -> QuarantineResult:
     """Fetch the logs it is in, read it again, apply what can be. Without the remote, from what was fetched before."""
     before = {entry[:3] for entry in ws.shadow.quarantined()}
-    warnings = _read_again(ws, task)
-    with ws.shadow.writing():
-        ws.shadow.retry_quarantined()
+    warnings = read_again(ws, task)
     with closing(Applier(ws, task, uuid.uuid4().hex[:12])) as applier:
         applier.run()
     with ws.shadow.writing():
@@ -46,8 +44,16 @@ def retry(ws: Workspace, task: Task) -> QuarantineResult:
     )
 
 
-def _read_again(ws: Workspace, task: Task) -> list[str]:
-    """Index the logs anew that have segments which could not be read; the remote may have been mended without moving."""
+def read_again(ws: Workspace, task: Task) -> list[str]:
+    """Make what is kept aside due: fetch and index the logs anew that have segments which could not be read. Applies nothing."""
+    warnings = _index_again(ws, task)
+    with ws.shadow.writing():
+        ws.shadow.retry_quarantined()
+    return warnings
+
+
+def _index_again(ws: Workspace, task: Task) -> list[str]:
+    """The remote may have been mended without moving."""
     devices = {device for device, *_ in ws.shadow.problems()} - {ws.identity.device_id}
     if not devices:
         return []

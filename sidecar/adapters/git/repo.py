@@ -75,9 +75,9 @@ class VaultRepo:
     def close(self) -> None:
         self._objects.close()
 
-    def clear_locks(self) -> None:
-        """Remove what a killed git left. Call only while holding the data directory's lock: nobody else works here."""
-        layout.clear_leftovers(self.path)
+    def clear_locks(self) -> list[str]:
+        """Remove what a killed git left; its names. Call only while holding the data directory's lock: nobody else works here."""
+        return layout.clear_leftovers(self.path)
 
     # --- refs -----------------------------------------------------------------------------------------------------
     def set_remote(self, url: str) -> None:
