@@ -38,6 +38,9 @@ class TrustUseCases(Part):
     def _files_of(self, cycle: str) -> list[str]: ...
 
     @abstractmethod
+    def _problems_of_settings(self) -> list[str]: ...
+
+    @abstractmethod
     def _restore_files(self, ws: Workspace, cycle: str, result: RestoreResult) -> RestoreResult: ...
 
     def history(self, params: HistoryParams, _task: Task) -> HistoryResult:
@@ -69,7 +72,8 @@ class TrustUseCases(Part):
         identity: Identity | None = None
         with suppress(SidecarError):  # it is one of the findings
             identity = self._identity()
-        return Doctor(self.settings, identity, task, lambda known: self._workspace(known, remote=False), self._exclusive, offline=params.offline).run()
+        workspace = lambda known: self._workspace(known, remote=False)  # noqa: E731
+        return Doctor(self.settings, identity, task, workspace, self._exclusive, self._problems_of_settings, offline=params.offline).run()
 
     def quarantine(self, params: QuarantineParams, task: Task) -> QuarantineResult:
         """What is kept aside; with `retry`, after it was tried again."""

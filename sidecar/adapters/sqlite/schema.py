@@ -92,7 +92,7 @@ def read_schema(connection: sqlite3.Connection, path: Path) -> Schema:
 
 def _level(connection: sqlite3.Connection, tables: list[str]) -> str:
     if "migration" in tables:
-        return str(connection.execute("SELECT max(id) FROM migration").fetchone()[0])
+        return str(connection.execute("SELECT max(id) FROM migration").fetchone()[0] or "")
     if "__drizzle_migrations" in tables:
         return "drizzle:" + str(connection.execute("SELECT max(created_at) FROM __drizzle_migrations").fetchone()[0])
     return ""
