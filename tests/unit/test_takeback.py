@@ -176,3 +176,22 @@ def test_a_copy_that_says_it_is_the_original_loses_nothing(pair: tuple[Machine, 
     sync(b)
     assert {"ses_a0", "ses_a1", "ses_clone0", "ses_clone1"} <= b.content()["session"].keys()
     assert {f"msg_more{who}{n}u" for who in ("a", "clone") for n in "01"} <= b.content()["message"].keys()
+
+
+def test_a_copy_of_a_machine_with_an_encrypted_vault_needs_no_key_to_become_one_of_its_own(
+    pair: tuple[Machine, Machine, str | None], remote: Path, machine: Make
+) -> None:
+    a, b, _ = pair
+    clone = machine("clone")
+    a.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copytree(a.root / "state", clone.root / "state", dirs_exist_ok=True)
+    shutil.copyfile(a.db, clone.db)
+    for one, name in ((a, "mine"), (clone, "its")):
+        work(one, name)
+    sync(a)
+    refused(clone)
+    result = clone.sidecar.link(LinkParams(str(remote), new_device=True), Task())
+    assert result.device_id != a.sidecar.status(StatusParams(), Task()).device_id
+    settled(clone, a)
+    sync(b)
+    assert {"ses_mine", "ses_its"} <= b.content()["session"].keys()
