@@ -748,6 +748,19 @@ export interface MessageParams {
   message: string;
 }
 
+export interface MessageAction {
+  title: string;
+}
+
+/**
+ * `type` as in `MessageParams`. The answer is the chosen one of `actions`, or null.
+ */
+export interface QuestionParams {
+  type: number;
+  message: string;
+  actions: Array<MessageAction>;
+}
+
 /**
  * Params of the notification `sync/didChangeStatus`. `state`: idle, running, failed.
  */
@@ -921,7 +934,7 @@ export const API_METHODS = {
 export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "sync/secrets", "sync/allowSecret", "sync/setSecretPolicy", "config/get", "shell/which", "shell/env"]);
 
 /** These take no `workDoneToken`. */
-export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "sync/resolve", "config/get", "config/set", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);
+export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "sync/resolve", "config/get", "config/set", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env", "window/showMessageRequest"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,
