@@ -51,13 +51,14 @@ def bring_back(ws: Workspace, gone: Sequence[Gone]) -> None:
     shadow = ws.shadow
     with shadow.writing():
         for one in gone:
-            sources = {(row.version.device, row.sequence) for at, row in shadow.rows(one.session).items() if at in set(one.rows)}
             if one.whole:
                 shadow.drop_session(one.session)
-            else:
-                shadow.drop_rows(one.session, one.rows)
-                shadow.forget_scan(one.session)
-            shadow.due_again(one.session, None if one.whole else sources)
+                shadow.due_again(one.session, None)
+                continue
+            known = shadow.rows(one.session)
+            shadow.due_again(one.session, {(known[at].version.device, known[at].sequence) for at in one.rows if at in known})
+            shadow.drop_rows(one.session, one.rows)
+            shadow.forget_scan(one.session)
         shadow.put("database", database_identity(ws))
         note_guarded(ws, [])
 
