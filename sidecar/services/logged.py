@@ -96,11 +96,26 @@ def _read(ws: Workspace, place: Place, sessions: Iterable[str], columns: Columns
     reader = ws.tools.segment_reader(data, segment[1], device=device, sequence=sequence, sealer=ws.sealer)
     for group in reader.groups(frozenset(sessions)):
         for record in group.records:
+            logged = found[group.session_id]
+            if not _well_formed(record):
+                logged.complete = False  # no version of ours writes that; it is quarantined
+                continue
             try:
                 digest = _digest(ws, record, columns)
             except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
-                digest = None  # of a shape that no version of ours writes; it is quarantined
-            found[group.session_id].add(record, sequence, digest)
+                digest = None
+            logged.add(record, sequence, digest)
+
+
+def _well_formed(record: Record) -> bool:
+    """Whether what is compared here has the types that our own records have."""
+    version, seen = record.version, record.seen if record.columns is None else None
+    return (
+        all(type(number) is int for number in (version.time, version.counter))
+        and isinstance(record.key, str)
+        and isinstance(record.columns, dict | None)
+        and (seen is None or (isinstance(seen, dict) and all(type(number) is int for number in seen.values())))
+    )
 
 
 def _digest(ws: Workspace, record: Record, columns: Columns) -> bytes | None:

@@ -55,3 +55,14 @@ def every_byte(remote: Path) -> bytes:
 
 def replace_with(path: Path, other: Path) -> None:
     shutil.copyfile(other, path)
+
+
+def unpacked(repository: Path) -> Path:
+    """Store every object in a file of its own, so that one can be damaged; the folder they are in."""
+    for pack in list((repository / "objects/pack").glob("*.pack")):
+        data = pack.read_bytes()
+        for left in (repository / "objects/pack").glob(pack.stem + ".*"):
+            left.chmod(0o600)
+            left.unlink()
+        subprocess.run(["git", "unpack-objects", "-q"], cwd=repository, env=_ENVIRON, check=True, input=data)
+    return repository / "objects"

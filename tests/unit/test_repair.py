@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,20 +73,9 @@ def test_nothing_to_repair_changes_nothing(pair: tuple[Machine, Machine]) -> Non
     healthy(a, b, before[1])
 
 
-def unpacked(machine: Machine) -> Path:
-    repo = machine.own_state / "vault.git"
-    for pack in list((repo / "objects/pack").glob("*.pack")):
-        data = pack.read_bytes()
-        for left in (repo / "objects/pack").glob(pack.stem + ".*"):
-            left.chmod(0o600)
-            left.unlink()
-        subprocess.run(["git", "unpack-objects", "-q"], cwd=repo, input=data, check=True)
-    return repo / "objects"
-
-
 def segment_object(machine: Machine) -> Path:
     blob = str(sqlite3.connect(machine.own_state / "shadow.db").execute("SELECT blob FROM segment ORDER BY device<>? LIMIT 1", ("",)).fetchone()[0])
-    return unpacked(machine) / blob[:2] / blob[2:]
+    return tamper.unpacked(machine.own_state / "vault.git") / blob[:2] / blob[2:]
 
 
 def test_an_object_that_is_gone_or_damaged_is_fetched_again(pair: tuple[Machine, Machine]) -> None:
@@ -107,7 +95,7 @@ def test_what_was_never_pushed_is_saved_from_a_damaged_copy(pair: tuple[Machine,
     connection.close()
     a.sidecar.pull(CycleParams(), Task())
     before, mine = a.content(), a.cli("status")["deviceId"]
-    objects = unpacked(a)
+    objects = tamper.unpacked(a.own_state / "vault.git")
     blob = str(sqlite3.connect(a.own_state / "shadow.db").execute("SELECT blob FROM segment WHERE device<>?", (mine,)).fetchone()[0])
     (objects / blob[:2] / blob[2:]).unlink()
     assert any("fetched again" in action for action in repair(a))
