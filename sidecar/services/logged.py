@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from sidecar.domain.errors import SidecarError
@@ -71,14 +72,15 @@ class Logged:
 def read_logs(ws: Workspace, task: Task, sessions: Collection[str], columns: Columns) -> dict[str, Logged]:
     """Fold what the logs have of these sessions. One segment is in memory at a time."""
     found = {session: Logged() for session in sessions}
-    wanted: dict[Place, set[str]] = {}
+    stored = cache(ws.shadow.segment)
+    wanted: dict[tuple[str, tuple[str, str] | None], tuple[int, set[str]]] = {}
     for session in sessions:
-        for place in ws.shadow.places(session):
-            wanted.setdefault(place, set()).add(session)
-    for place, mentioned in sorted(wanted.items(), key=lambda item: (item[0][1], item[0][0])):
+        for device, sequence in ws.shadow.places(session):
+            wanted.setdefault((device, stored(device, sequence)), (sequence, set()))[1].add(session)
+    for (device, segment), (sequence, mentioned) in sorted(wanted.items(), key=lambda item: (item[1][0], item[0][0])):
         task.check()
         try:
-            _read(ws, place, mentioned, columns, found)
+            _read(ws, (device, sequence), segment, mentioned, columns, found)
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise
@@ -87,9 +89,8 @@ def read_logs(ws: Workspace, task: Task, sessions: Collection[str], columns: Col
     return found
 
 
-def _read(ws: Workspace, place: Place, sessions: Iterable[str], columns: Columns, found: dict[str, Logged]) -> None:
+def _read(ws: Workspace, place: Place, segment: tuple[str, str] | None, sessions: Iterable[str], columns: Columns, found: dict[str, Logged]) -> None:
     device, sequence = place
-    segment = ws.shadow.segment(device, sequence)
     if segment is None:
         raise SidecarError("segmentCorrupt", "A segment is missing.", detail=f"{device} {sequence}")
     data = ws.repo.read_blob(segment[0], limit=MAX_SEGMENT_BYTES)
@@ -104,7 +105,7 @@ def _read(ws: Workspace, place: Place, sessions: Iterable[str], columns: Columns
                 digest = _digest(ws, record, columns)
             except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
                 digest = None
-            logged.add(record, sequence, digest)
+            logged.add(record, group.sequence, digest)
 
 
 def _well_formed(record: Record) -> bool:
