@@ -103,7 +103,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 self._require_new(replacing=params.new_device)
             store = key_store(params.key_store)
             remote = self._check(params.remote, acknowledged=True)
-            key = params.key or (self._key_here() if params.new_device and params.passphrase is None else None)
+            key = self._key_here() if params.new_device and params.key is None and params.passphrase is None else params.key
             if params.new_device:
                 setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
             with self._repo(remote) as repo:
