@@ -103,12 +103,13 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 self._require_new(replacing=params.new_device)
             store = key_store(params.key_store)
             remote = self._check(params.remote, acknowledged=True)
-            key = self._key_here() if params.new_device and params.key is None and params.passphrase is None else params.key
+            asks = params.new_device and params.key is None and params.passphrase is None
+            vault_here, key_here = self._key_here() if asks else (None, None)
             if params.new_device:
                 setup.set_aside(self.settings.own_state, ("device.json", "shadow.db", "vault.git"))
             with self._repo(remote) as repo:
                 manifest = setup.read_vault(repo, task)
-            ring = ring_for(manifest, key, params.passphrase)
+            ring = ring_for(manifest, key_here if manifest["vault"] == vault_here else params.key, params.passphrase)
             self._check(params.remote, acknowledged=params.acknowledge_private or ring is not None)
             if known is not None and known.vault_id != manifest["vault"]:
                 self._require_new(replacing=False)
@@ -130,12 +131,13 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 raise
             return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
 
-    def _key_here(self) -> str | None:
-        """The recovery key of the vault that this device, or the one it was copied from, is part of."""
+    def _key_here(self) -> tuple[str | None, str | None]:
+        """The vault that this device, or the one it was copied from, is part of, and its recovery key."""
         with suppress(SidecarError):  # it is asked for then
             identity = self._identity()
-            return recovery_text(self._ring(identity)) if identity.encryption != "none" else None
-        return None
+            if identity.encryption != "none":
+                return identity.vault_id, recovery_text(self._ring(identity))
+        return None, None
 
     def _go_on(self, params: LinkParams, task: Task) -> LinkResult:
         """This is the device that it says it is, restored from a backup."""

@@ -194,3 +194,16 @@ def test_a_copy_of_a_machine_with_an_encrypted_vault_needs_no_key_to_become_one_
     settled(clone, a)
     sync(b)
     assert {"ses_mine", "ses_its"} <= b.content()["session"].keys()
+
+
+def test_another_vault_is_not_opened_with_the_key_of_the_old_one(pair: tuple[Machine, Machine, str | None], machine: Make, tmp_path: Path) -> None:
+    a, b, _ = pair
+    other, plain, sealed = machine("other"), bare_remote(tmp_path / "plain.git"), bare_remote(tmp_path / "sealed.git")
+    other.sidecar.init(InitParams(str(sealed)), Task())
+    with pytest.raises(SidecarError) as caught:
+        a.sidecar.link(LinkParams(str(sealed), new_device=True), Task())
+    assert "its key is needed" in caught.value.message
+    third = machine("third")
+    third.sidecar.init(InitParams(str(plain), encryption="none"), Task())
+    b.sidecar.link(LinkParams(str(plain), new_device=True), Task())
+    assert sync(b).published.sessions == 1
