@@ -188,6 +188,43 @@ def _move_again(world: World) -> None:
         one.cli("init", "--move-to", str(world.root / "other.git"))
 
 
+def _damaged(world: World) -> None:
+    """Our copy of the vault and the shadow, as a failing disk leaves them."""
+    _published(world)
+    for one in (world.b, world.a):
+        one.cli("sync", expect=(0, 3))
+    state = world.a.own_state
+    for pack in (state / "vault.git/objects/pack").glob("*.pack"):
+        data = bytearray(pack.read_bytes())
+        data[len(data) // 2] ^= 255
+        pack.chmod(0o600)
+        pack.write_bytes(data)
+    for left in state.glob("shadow.db-*"):
+        left.unlink()
+    (state / "shadow.db").write_bytes(b"no database" * 500)
+    (state / "vault.git/packed-refs.lock").write_text("")
+
+
+def _repair_again(world: World) -> None:
+    world.a.cli("repair")
+    require(world.a.cli("repair")["actions"] == [], "a second repair has something to do")
+
+
+def _vanished(world: World) -> None:
+    """opencode's database was reset; what is asked about is to come back."""
+    _published(world)
+    world.b.cli("sync", expect=(0, 3))
+    world.a.cli("sync")
+    connection = world.a.connect()
+    connection.execute("DELETE FROM session")
+    connection.execute("DELETE FROM event_sequence")
+    connection.close()
+
+
+def _back_again(world: World) -> None:
+    world.a.cli("sync", "--deletions", "restore")
+
+
 def _nothing(_world: World) -> None:
     pass
 
@@ -203,6 +240,8 @@ OPERATIONS = [
     Operation("move", _with_other, "a", lambda w: ["init", "--move-to", str(w.root / "other.git")], _move_again),
     Operation("rotate", _known, "a", lambda _: ["rotate-key"], _rotate_again),
     Operation("adopt", _handed, "b", lambda _: ["sync"], _one_key),
+    Operation("repair", _damaged, "a", lambda _: ["repair"], _repair_again),
+    Operation("back", _vanished, "a", lambda _: ["sync", "--deletions", "restore"], _back_again),
 ]
 
 

@@ -84,6 +84,20 @@ class MessageParams:
 
 
 @frozen
+class MessageAction:
+    title: str
+
+
+@frozen
+class QuestionParams:
+    """`type` as in `MessageParams`. The answer is the chosen one of `actions`, or null."""
+
+    type: int
+    message: str
+    actions: list[MessageAction]
+
+
+@frozen
 class ProgressParams:
     """`value`: WorkDoneProgress begin, report or end; reports also carry done, total and bytes."""
 

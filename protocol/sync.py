@@ -42,8 +42,10 @@ class LinkParams:
     """`remote`: a git URL or path; or `github`: NAME or OWNER/NAME of a repository that the user's `gh` can see.
 
     `key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
-    `new_device`: give up this device's identity and start again under a new one (after its state was copied).
     `dry_run`: say what would be, and stay unlinked.
+
+    The answers to `identityCloned`: `new_device`, this is a copy, which gets an identity of its own; `same_device`, this is the original, restored
+    from a backup: it goes on with the log that the remote has. Either way what only this machine has is published anew by the next cycle.
     """
 
     remote: str | None = None
@@ -56,6 +58,7 @@ class LinkParams:
     github: str | None = None
     dry_run: bool = False
     work_done_token: str | int | None = None
+    same_device: bool = False
 
 
 @frozen
@@ -108,8 +111,8 @@ class SessionChange:
 
 @frozen
 class Attention:
-    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
-    conflict (a setting that was changed here and elsewhere), config (a file that does not travel)."""
+    """Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret, identity (two machines
+    use one), conflict (a setting that was changed here and elsewhere), config (a file that does not travel)."""
 
     session_id: str
     reason: str
@@ -136,10 +139,25 @@ class Applied:
 
 @frozen
 class CycleParams:
-    """Params of sync/run, sync/pull, sync/push. `allow_deletions` answers the deletion guard's question with yes."""
+    """Params of sync/run, sync/pull, sync/push.
+
+    `deletions` answers the deletion guard's question, whether what vanished here was meant to: `publish` deletes it on all machines,
+    `restore` brings it back here from the logs (not with sync/push). `allow_deletions` is an older name of `publish`.
+    """
 
     allow_deletions: bool = False
     work_done_token: str | int | None = None
+    deletions: str | None = None
+
+
+@frozen
+class Guarded:
+    """What the deletion guard holds back of one session: `rows` are gone here; `whole`: the session itself is among them."""
+
+    session_id: str
+    title: str
+    rows: int
+    whole: bool
 
 
 @frozen
@@ -201,6 +219,7 @@ class PreviewResult:
     sessions: list[SessionChange] = Factory(list)
     files: list[FileChange] = Factory(list)
     warnings: list[str] = Factory(list)
+    guarded_sessions: list[Guarded] = Factory(list)
 
 
 @frozen
@@ -263,30 +282,53 @@ class StatusResult:
     config: dict[str, int] = Factory(dict)
     running: bool = False
     key_changed: KeyChange | None = None
+    guarded_sessions: list[Guarded] = Factory(list)
 
 
 @frozen
 class VerifyParams:
+    """`offline`: do not talk to the remote."""
+
     work_done_token: str | int | None = None
+    offline: bool = False
 
 
 @frozen
 class Difference:
-    """`kind`: missing (in the log, not in the database), extra (in the database, never recorded), changed."""
+    """`meaning` and `remedy` are for people. `device`, `sequence`: the segment, where there is one; `table`, `key`: empty where it is no row.
+
+    `kind`, of what was edited here and not synced yet: missing, extra, changed (in the database against what was recorded of it).
+    Of the shadow: shadowLost, shadowWrong. Of the logs against what is here: notApplied, unaccounted, deleted. Of the logs themselves:
+    segmentMissing, segmentDamaged, segmentUnknown, valueDamaged, logDamaged. Of the remote: remoteMissing, remoteBehind, remoteOther.
+    """
 
     table: str
     key: str
     session_id: str
     kind: str
     columns: list[str] = Factory(list)
+    device: str = ""
+    sequence: int = 0
+    meaning: str = ""
+    remedy: str = ""
 
 
 @frozen
 class VerifyResult:
+    """`ok`: there is no difference. `differences`: at most 1,000; `unsynced`: how many of all were made here and not synced yet. `waiting`: records
+    and rows that are known to wait. `digests`: `database` and `shadow` of this machine's rows, equal when these are; `logs` of the winning
+    versions, the same on all machines that have fetched the same. `notes`: what is no difference, for people.
+    """
+
     ok: bool
     rows_compared: int
     differences: list[Difference] = Factory(list)
     waiting: int = 0
+    unsynced: int = 0
+    segments_checked: int = 0
+    records_checked: int = 0
+    digests: dict[str, str] = Factory(dict)
+    notes: list[str] = Factory(list)
 
 
 @frozen

@@ -110,3 +110,40 @@ class RepairResult:
 
     actions: list[str]
     salvaged: dict[str, int] | None = None
+
+
+@frozen
+class QuarantineParams:
+    """`retry`: fetch and read it again now, and apply what can be."""
+
+    retry: bool = False
+    work_done_token: str | int | None = None
+
+
+@frozen
+class Quarantined:
+    """What is kept aside. `kind`: segment (could not be read), record (this opencode could not hold it). `device` wrote it, in its segment `sequence`.
+
+    `session_id`: empty for a segment of which not even that is known. `since`: Unix milliseconds.
+    """
+
+    kind: str
+    device: str
+    device_name: str
+    sequence: int
+    session_id: str
+    title: str
+    reason: str
+    since: int
+
+
+@frozen
+class QuarantineResult:
+    """`entries`: what is kept aside (afterwards, when it was tried again). `released`: how many are not any more; `applied`: what came of it."""
+
+    entries: list[Quarantined]
+    released: int = 0
+    applied: Applied = Factory(Applied)
+    session_ids: list[str] = Factory(list)
+    refreshable: bool = False
+    warnings: list[str] = Factory(list)

@@ -41,6 +41,14 @@ if TYPE_CHECKING:
 _JOIN_POLL = 0.05
 
 
+def deletions_of(params: CycleParams) -> str | None:
+    """The answer to the deletion guard's question: publish, restore, or None. Raises invalidParams."""
+    answer = params.deletions or ("publish" if params.allow_deletions else None)
+    if answer not in (None, "publish", "restore") or (params.allow_deletions and answer != "publish"):
+        raise SidecarError("invalidParams", "deletions must be publish or restore.", detail=f"$.deletions: {answer}"[:200], remedy="Give one of the two.")
+    return answer
+
+
 class _Running:
     """A cycle that others may join."""
 
@@ -64,13 +72,17 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
 
     # --- cycles ---------------------------------------------------------------------------------------------------
     def run(self, params: CycleParams, task: Task) -> CycleResult:
-        """One full cycle; a call while one is running in this process joins it."""
-        with self._mutex:
-            running = self._running
-            if running is None:
-                mine = self._running = _Running()
-        if running is not None:
-            return self._join(running, task)
+        """One full cycle; a call while one is running in this process joins it, but for one with an answer, which comes after it."""
+        while True:
+            with self._mutex:
+                running = self._running
+                if running is None:
+                    mine = self._running = _Running()
+                    break
+            if deletions_of(params) is None:
+                return self._join(running, task)
+            while not running.done.wait(_JOIN_POLL):
+                task.check()
         try:
             mine.result = self._cycle(params, task)
             return mine.result
@@ -102,11 +114,14 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
     def _cycle(self, params: CycleParams, task: Task, *, publish: bool = True, fetch: bool = True) -> CycleResult:
         from sidecar.services.cycle import run_cycle
 
+        answer = deletions_of(params)
+        if answer == "restore" and not fetch:
+            raise SidecarError("invalidParams", "A push brings nothing back.", detail="deletions", remedy="Use `sync` or `pull`.")
         with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
             if publish:
                 self._still_private(ws.identity, task)
-            kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": params.allow_deletions}
-            return self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
+            kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": answer == "publish"}
+            return self._with_config(ws, lambda: run_cycle(ws, task, **kind, restore_deletions=answer == "restore"), task, **kind)
 
     # --- looking --------------------------------------------------------------------------------------------------
     def status(self, _params: StatusParams, _task: Task) -> StatusResult:
@@ -122,16 +137,17 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         """What a cycle would do now."""
         from sidecar.services import report
 
+        answer = deletions_of(params)
         with self._exclusive(task), self._ours(), self._workspace() as ws:
-            result = report.preview(ws, task, allow_deletions=params.allow_deletions)
-            return self._with_config_preview(ws, result, task, allow_deletions=params.allow_deletions)
+            result = report.preview(ws, task, allow_deletions=answer == "publish", restore_deletions=answer == "restore")
+            return self._with_config_preview(ws, result, task, allow_deletions=answer == "publish")
 
-    def verify(self, _params: VerifyParams, task: Task) -> VerifyResult:
-        """Compare the whole database with what was recorded."""
-        from sidecar.services import report
+    def verify(self, params: VerifyParams, task: Task) -> VerifyResult:
+        """Compare database, shadow, logs and remote; changes nothing in any of them."""
+        from sidecar.services.verify import verify
 
         with self._exclusive(task), self._ours(), self._workspace() as ws:
-            return report.verify(ws, task)
+            return verify(ws, task, offline=params.offline)
 
     def shell(self, notify: Callable[[str, Any], None], output: Callable[[str, str, bytes], None]) -> Shell:
         """Commands for the host; what they say while they run goes to `notify`, and what they print to `output`."""

@@ -102,6 +102,9 @@ class ConfigUseCases(RemoteUseCases):
         chosen, problems = settings_from(value)
         return chosen, problems, source
 
+    def _problems_of_settings(self) -> list[str]:
+        return self._config_settings()[1]
+
     # --- in a cycle ---------------------------------------------------------------------------------------------------
     def _with_config(self, ws: Workspace, sessions: Callable[[], CycleResult], task: Task, *, publish: bool, fetch: bool, allow_deletions: bool) -> CycleResult:
         """A cycle of sessions, and the configuration's part. What goes wrong with one does not hold up the other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from sidecar.services.workspace import Workspace
 
 _DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"})
+
+OwnKey = tuple[str | None, str | None]
+"""A vault's id and its recovery key."""
 
 
 class SetupUseCases(ConfigUseCases, KeyUseCases):
@@ -122,12 +126,16 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             raise SidecarError(
                 "invalidParams", "Which remote?", remedy="Give a URL, or the name of a repository on GitHub; `sync/findVaults` lists likely ones."
             )
+        if params.same_device:
+            return self._go_on(params, task)
+        asks = params.new_device and params.key is None and params.passphrase is None
+        own_key = self._key_here() if asks else (None, None)
         if not params.dry_run and (agree is None or self._known(params) is not None):
-            return self._link(params, task)
+            return self._link(params, task, own_key=own_key)
         self._require_new(replacing=params.new_device)
         scratch = self._scratch
         try:
-            result = self._would_link(params, scratch, task)
+            result = self._would_link(params, scratch, task, own_key)
             if params.dry_run:
                 return evolve(result, linked=False)
             if agree is not None and not agree(result):
@@ -139,21 +147,23 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     self.settings.own_state / "vault.git"
                 ).exists():  # what was fetched to look at it need not come twice
                     (scratch / "vault.git").rename(self.settings.own_state / "vault.git")
-            return self._link(evolve(params, new_device=False), task, shown=result.preview)
+            return self._link(evolve(params, new_device=False), task, own_key=own_key, shown=result.preview)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _would_link(self, params: LinkParams, scratch: Path, task: Task) -> LinkResult:
+    def _would_link(self, params: LinkParams, scratch: Path, task: Task, own_key: OwnKey) -> LinkResult:
         """Link for real, with everything that is ours in a folder that is thrown away."""
         key_store(params.key_store)
         with self._exclusive(task), self._ours():
             shutil.rmtree(scratch, ignore_errors=True)
-            return self._elsewhere(scratch)._link(evolve(params, key_store=None, new_device=False), task, without_database=True)
+            return self._elsewhere(scratch)._link(evolve(params, key_store=None, new_device=False), task, own_key=own_key, without_database=True)
 
-    def _link(self, params: LinkParams, task: Task, *, shown: PreviewResult | None = None, without_database: bool = False) -> LinkResult:
-        """`shown`: what the first cycle would do, when that was looked at just now."""
+    def _link(self, params: LinkParams, task: Task, *, own_key: OwnKey, shown: PreviewResult | None = None, without_database: bool = False) -> LinkResult:
+        """`own_key`: of the vault that this device was part of so far. `shown`: what the first cycle would do, when that was looked at just now."""
         from sidecar.services import report, setup
 
+        if params.same_device:
+            return self._go_on(params, task)
         with self._exclusive(task), self._ours():
             shutil.rmtree(self._scratch, ignore_errors=True)  # of a look that was killed
             known = self._known(params)
@@ -163,7 +173,8 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             remote = self._checked(params.remote or "") if params.github is None else self._find_on_github(params.github, task)
             with self._repo(remote) as repo:
                 manifest = setup.read_vault(repo, task)
-            ring = ring_for(manifest, params.key, params.passphrase)
+            vault_here, key_here = own_key
+            ring = ring_for(manifest, key_here if manifest["vault"] == vault_here else params.key, params.passphrase)
             if ring is None:
                 self._require_private(remote, task, acknowledged=params.acknowledge_private)
             if known is not None and known.vault_id != manifest["vault"]:
@@ -215,6 +226,48 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         from sidecar.services import setup
 
         setup.set_aside(self.settings.own_state, ("device.json", "keys.json", "shadow.db", "vault.git"))
+
+    def _key_here(self) -> OwnKey:
+        """The vault that this device, or the one it was copied from, is part of, and its recovery key."""
+        with suppress(SidecarError):  # it is asked for then
+            identity = self._identity()
+            if identity.encryption != "none":
+                return identity.vault_id, recovery_text(self._ring(identity))
+        return None, None
+
+    def _go_on(self, params: LinkParams, task: Task) -> LinkResult:
+        """This is the device that it says it is, restored from a backup."""
+        from sidecar.services import report, setup
+        from sidecar.services.receive import fetch_others
+        from sidecar.services.recover import recover
+        from sidecar.services.takeback import take_log_back
+
+        if params.new_device:
+            raise SidecarError("invalidParams", "It is the same device or a new one.", detail="$.sameDevice", remedy="Give one of the two.")
+        with self._exclusive(task), self._ours():
+            remote = self._checked(params.remote or "") if params.github is None else self._find_on_github(params.github, task)
+            identity = replace(self._identity(), remote=remote)
+            if identity.encryption == "none":
+                self._require_private(remote, task, acknowledged=params.acknowledge_private)
+            with self._repo(identity.remote) as repo:
+                manifest = setup.read_vault(repo, task)
+            if manifest["vault"] != identity.vault_id:
+                self._require_new(replacing=False)
+            if params.key is not None or params.passphrase is not None:
+                ring = ring_for(manifest, params.key, params.passphrase)
+                if ring is not None:
+                    self._store(identity, self._with_device_key(identity, ring))
+            with self._workspace(identity) as ws:
+                moved = take_log_back(ws, task)
+            if moved:  # what it remembers is older than the log; a crash before this line leaves an error that asks again
+                setup.set_aside(self.settings.own_state, ("shadow.db",))
+            self._write_identity(identity)
+            with self._workspace(identity) as ws:
+                if moved:
+                    fetch_others(ws, task, ws.repo.remote_heads(task))
+                    recover(ws, task)
+                preview = self._with_config_preview(ws, report.preview(ws, task), task)
+                return LinkResult(identity.vault_id, identity.device_id, self._display(identity.remote), report.remote_devices(ws, task), preview)
 
     # --- who this device is --------------------------------------------------------------------------------------------
     @property

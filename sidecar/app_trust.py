@@ -13,6 +13,8 @@ from protocol.trust import (
     DoctorResult,
     HistoryParams,
     HistoryResult,
+    QuarantineParams,
+    QuarantineResult,
     RepairParams,
     RepairResult,
     RestoreParams,
@@ -34,6 +36,9 @@ class TrustUseCases(Part):
 
     @abstractmethod
     def _files_of(self, cycle: str) -> list[str]: ...
+
+    @abstractmethod
+    def _problems_of_settings(self) -> list[str]: ...
 
     @abstractmethod
     def _restore_files(self, ws: Workspace, cycle: str, result: RestoreResult) -> RestoreResult: ...
@@ -67,9 +72,18 @@ class TrustUseCases(Part):
         identity: Identity | None = None
         with suppress(SidecarError):  # it is one of the findings
             identity = self._identity()
-        return Doctor(
-            self.settings, identity, task, lambda known: self._workspace(known, remote=False), self._exclusive, self._who_can_read, offline=params.offline
-        ).run()
+        workspace = lambda known: self._workspace(known, remote=False)  # noqa: E731
+        return Doctor(self.settings, identity, task, workspace, self._exclusive, self._problems_of_settings, self._who_can_read, offline=params.offline).run()
+
+    def quarantine(self, params: QuarantineParams, task: Task) -> QuarantineResult:
+        """What is kept aside; with `retry`, after it was tried again."""
+        from sidecar.services.quarantine import listing, retry
+
+        if params.retry:
+            with self._exclusive(task), self._ours(), self._workspace() as ws:
+                return retry(ws, task)
+        with self._ours(), self._workspace(remote=False) as ws:
+            return listing(ws)
 
     def repair(self, params: RepairParams, task: Task) -> RepairResult:
         """Rebuild what is ours from the database and the vault; never writes to opencode's database."""

@@ -179,7 +179,7 @@ def _sync(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
     from protocol.sync import CycleParams
 
     run = {"sync": sidecar.run, "pull": sidecar.pull, "push": sidecar.push}[args.command]
-    result = run(CycleParams(allow_deletions=args.allow_deletions), task)
+    result = run(CycleParams(allow_deletions=args.allow_deletions, deletions=args.deletions), task)
     # Sessions of a project that is not on this machine, and those continued on two machines, wait for nobody's decision.
     waits = result.held or result.quarantined or result.guarded or result.secrets or result.config.get("conflicts") or result.config.get("failed")
     return EXIT_ATTENTION if waits else EXIT_DONE, result
@@ -188,7 +188,7 @@ def _sync(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
 def _preview(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     from protocol.sync import CycleParams
 
-    return EXIT_DONE, sidecar.preview(CycleParams(allow_deletions=args.allow_deletions), task)
+    return EXIT_DONE, sidecar.preview(CycleParams(allow_deletions=args.allow_deletions, deletions=args.deletions), task)
 
 
 def _status(sidecar: Sidecar, _args: argparse.Namespace, task: Task) -> tuple[int, Any]:
@@ -197,10 +197,10 @@ def _status(sidecar: Sidecar, _args: argparse.Namespace, task: Task) -> tuple[in
     return EXIT_DONE, sidecar.status(StatusParams(), task)
 
 
-def _verify(sidecar: Sidecar, _args: argparse.Namespace, task: Task) -> tuple[int, Any]:
+def _verify(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     from protocol.sync import VerifyParams
 
-    result = sidecar.verify(VerifyParams(), task)
+    result = sidecar.verify(VerifyParams(offline=args.offline), task)
     return EXIT_DONE if result.ok else EXIT_FAILED, result
 
 

@@ -58,9 +58,12 @@ def _cycle_commands(commands: Any, common: _Parser) -> None:
         ("preview", "show what sync would do; change nothing"),
     ):
         command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("--allow-deletions", action="store_true", help="publish deletions that the guard held back")
+        answer = command.add_mutually_exclusive_group()
+        answer.add_argument("--deletions", metavar="publish|restore", help="what vanished here and was held back: delete it everywhere, or bring it back")
+        answer.add_argument("--allow-deletions", action="store_true", help="the same as `--deletions publish`")
     commands.add_parser("status", parents=[common], help="devices, counts, and what waits for you")
-    commands.add_parser("verify", parents=[common], help="compare the whole database with what was recorded")
+    verify = commands.add_parser("verify", parents=[common], help="compare database, shadow, all logs and the remote")
+    verify.add_argument("--offline", action="store_true", help="do not talk to the remote")
 
 
 def parser() -> argparse.ArgumentParser:

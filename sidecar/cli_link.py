@@ -28,7 +28,9 @@ def add_command(commands: Any, common: argparse.ArgumentParser) -> argparse.Argu
     key = link.add_mutually_exclusive_group()
     key.add_argument("--key", metavar="KEY", help="recovery key of an encrypted vault")
     key.add_argument("--key-file", metavar="FILE", help="file that holds the recovery key")
-    link.add_argument("--new-device", action="store_true", help="give up this device's identity and start again under a new one")
+    which = link.add_mutually_exclusive_group()
+    which.add_argument("--new-device", action="store_true", help="this is a copy: give up its identity and start again under a new one")
+    which.add_argument("--same-device", action="store_true", help="this is the original, restored from a backup: go on with its log")
     link.add_argument("--dry-run", action="store_true", help="show what would happen; stay unlinked")
     link.add_argument("--yes", action="store_true", help="do not ask")
     return link
@@ -44,6 +46,7 @@ def link(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, A
         device_name=args.device_name,
         acknowledge_private=args.acknowledge_private,
         new_device=args.new_device,
+        same_device=args.same_device,
         dry_run=args.dry_run,
     )
     asks = somebody_there(args) and not args.yes and not args.dry_run

@@ -39,10 +39,11 @@ def _attention(result: CycleResult | PreviewResult | StatusResult) -> list[str]:
         "held": "held here until their time comes or their parent arrives",
         "unplaced": "waiting for their project to be opened on this machine",
         "diverged": "continued on two machines; all turns are kept, in time order",
-        "quarantined": "kept aside, since they could not be read here",
+        "quarantined": "kept aside, since they could not be read here; see `opencode-sidecar quarantine`",
         "pending": "being written right now; they go out when they are quiet",
         "secrets": "held back here: something in them looks like a secret; see `opencode-sidecar secrets`",
-        "guarded": "gone in a suspicious way; nothing was deleted elsewhere: --allow-deletions says it was meant",
+        "guarded": "gone, or lost something, in a suspicious way; nothing was deleted elsewhere. Did you delete them? "
+        "`sync --deletions publish` deletes them on all machines, `sync --deletions restore` brings them back",
     }
     return [f"⚠️ {_sessions(getattr(result, name))} {text}" for name, text in texts.items() if getattr(result, name)]
 
@@ -66,10 +67,17 @@ def status(result: StatusResult) -> list[str]:
 
 
 def verify(result: VerifyResult) -> list[str]:
+    what = f"{result.rows_compared} rows, {result.records_checked} records in {result.segments_checked} segments"
+    notes = [f"ℹ️ {note}" for note in result.notes]
     if result.ok:
-        return [f"✅ {result.rows_compared} rows compared, no difference."]
-    lines = [f"❌ {len(result.differences)} differences in {result.rows_compared} rows (local edits that are not synced yet count):"]
-    return lines + [f"   {d.kind} {d.table} {d.key}" for d in result.differences[:50]]
+        return [f"✅ {what}: no difference.", *notes]
+    real = [d for d in result.differences if d.kind not in ("missing", "extra", "changed")]
+    lines = [f"❌ {len(real)} differences; compared {what}:"] if real else []
+    lines += [f"   {d.kind} {d.table} {d.key} {f'{d.device[:8]} segment {d.sequence}' if d.device else ''}: {d.meaning} → {d.remedy}" for d in real[:50]]
+    edited = [d for d in result.differences if d not in real]
+    if result.unsynced:
+        lines.append(f"⚠️ {result.unsynced} rows were edited here and are not synced yet:")
+    return lines + [f"   {d.kind} {d.table} {d.key}: {d.meaning}" for d in edited[:20]] + notes
 
 
 TEXTS: dict[str, Callable[[Any], list[str]]] = {

@@ -8,7 +8,18 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from protocol.trust import DoctorParams, DoctorResult, HistoryParams, HistoryResult, RepairParams, RepairResult, RestoreParams, RestoreResult
+from protocol.trust import (
+    DoctorParams,
+    DoctorResult,
+    HistoryParams,
+    HistoryResult,
+    QuarantineParams,
+    QuarantineResult,
+    RepairParams,
+    RepairResult,
+    RestoreParams,
+    RestoreResult,
+)
 from sidecar.domain.task import Task
 
 if TYPE_CHECKING:
@@ -26,6 +37,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     restore.add_argument("--session", metavar="ID", help="this session of it alone")
     doctor = commands.add_parser("doctor", parents=[common], help="check everything that sync depends on")
     doctor.add_argument("--offline", action="store_true", help="do not talk to the remote")
+    quarantine = commands.add_parser("quarantine", parents=[common], help="what could not be read or held here, whose it is and why")
+    quarantine.add_argument("--retry", action="store_true", help="fetch and read it again now")
     repair = commands.add_parser("repair", parents=[common], help="rebuild what is ours; opencode's database is only read")
     repair.add_argument("--salvage", metavar="FILE", help="copy what can be read of a damaged database into a new file")
 
@@ -46,6 +59,11 @@ def doctor(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int,
 
 def repair(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     return EXIT_DONE, sidecar.repair(RepairParams(_whole_path(args.salvage)), task)
+
+
+def quarantine(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
+    result = sidecar.quarantine(QuarantineParams(args.retry), task)
+    return EXIT_ATTENTION if args.retry and result.entries else EXIT_DONE, result
 
 
 def _when(at: int) -> str:
@@ -82,7 +100,18 @@ def doctor_text(result: DoctorResult) -> list[str]:
 
 
 def repair_text(result: RepairResult) -> list[str]:
-    return [f"🔧 {action}" for action in result.actions] + [f"   {table}: {rows} rows" for table, rows in (result.salvaged or {}).items()]
+    lines = [f"🔧 {action}" for action in result.actions] or ["✅ Nothing had to be repaired."]
+    return lines + [f"   {table}: {rows} rows" for table, rows in (result.salvaged or {}).items()]
+
+
+def quarantine_text(result: QuarantineResult) -> list[str]:
+    lines = [f"✅ {result.released} of them could be used now: {result.applied.inserted} rows in, {result.applied.updated} changed."] if result.released else []
+    for e in result.entries:
+        since = f" since {_when(e.since)}" if e.since else ""
+        lines.append(f"⚠️ {e.title or e.session_id or 'a whole segment'}, segment {e.sequence} of {e.device_name}{since}: {e.reason}")
+    if result.entries:
+        lines.append("   Update opencode and opencode-sidecar here, then `opencode-sidecar quarantine --retry`; a damaged segment is mended by who wrote it.")
+    return (lines or ["✅ Nothing is kept aside."]) + [f"⚠️ {warning}" for warning in result.warnings]
 
 
 COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any]]] = {
@@ -90,8 +119,15 @@ COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any
     "restore": restore,
     "doctor": doctor,
     "repair": repair,
+    "quarantine": quarantine,
 }
-TEXTS: dict[str, Callable[[Any], list[str]]] = {"history": history_text, "restore": restore_text, "doctor": doctor_text, "repair": repair_text}
+TEXTS: dict[str, Callable[[Any], list[str]]] = {
+    "history": history_text,
+    "restore": restore_text,
+    "doctor": doctor_text,
+    "repair": repair_text,
+    "quarantine": quarantine_text,
+}
 
 
 def _whole_path(name: str | None) -> str | None:

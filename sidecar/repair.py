@@ -1,10 +1,14 @@
-"""Making what is ours anew from opencode's database and the vault. opencode's database is only read."""
+"""Making what is ours anew from opencode's database and the vault. opencode's database is only read.
+
+Every step may be stopped anywhere and repeated: a second run does what is left, and nothing when nothing is.
+"""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +18,15 @@ from sidecar.services.workspace import Identity
 from sidecar.settings import Settings
 
 if TYPE_CHECKING:
+    from sidecar.adapters.git import VaultRepo
     from sidecar.services.workspace import Workspace
 
 Open = Callable[[Identity], AbstractContextManager["Workspace"]]
+OLD_SECONDS = 30 * 24 * 3600
+_OF_THE_DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"})
+_REBUILT_FOR = frozenset({"missing", "shadowLost", "shadowWrong", "notApplied", "unaccounted", "deleted", "segmentUnknown"})
+"""Differences that a new shadow settles. Rows that are `missing` come back with the next sync: of the two mistakes, bringing back
+what somebody deleted is the one that can be put right."""
 
 
 def salvage(settings: Settings, target: Path, task: Task) -> dict[str, int]:
@@ -28,27 +38,21 @@ def salvage(settings: Settings, target: Path, task: Task) -> dict[str, int]:
 
 def rebuild(settings: Settings, identity: Identity, task: Task, open_workspace: Open) -> list[str]:
     """What was done, one line each. The caller holds the data directory's lock."""
-    actions = _clear_leftovers(settings.own_state)
+    state = settings.own_state
+    actions = _finish_exchange(state) + _clear_leftovers(state)
     actions += _check_repository(settings, identity, task)
-    aside = _set_aside(settings.own_state, "shadow.db")
-    if aside:
-        actions.append(f"set the old shadow aside as {aside}")
-    actions += _check_journal(settings.own_state)
-    from sidecar.services.recover import recover
-
-    with open_workspace(identity) as ws:
-        ws.db.schema()
-        _, warnings = recover(ws, task)
-        actions.append(f"rebuilt the shadow from the database and the logs: {ws.shadow.count_sessions()} sessions, {ws.shadow.count_rows()} rows")
-        actions += warnings
+    actions += _check_journal(state)
+    actions += _check_shadow(state, identity, task, open_workspace)
     return actions
 
 
+# --- files --------------------------------------------------------------------------------------------------------
 def _clear_leftovers(state: Path) -> list[str]:
     left = [path for pattern in ("*.partial", "snapshots/*.partial", "*.tmp") for path in state.glob(pattern)]
-    for path in left:
-        path.unlink(missing_ok=True)
-    return [f"removed {path.name}, left by a stopped run" for path in left]
+    old = [path for path in state.glob("broken-*") if time.time() - path.lstat().st_mtime > OLD_SECONDS]
+    for path in left + old:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    return [f"removed {path.name}, left by a stopped run" for path in left] + [f"removed {path.name}, set aside long ago" for path in old]
 
 
 def _set_aside(state: Path, name: str) -> str | None:
@@ -73,31 +77,119 @@ def _check_journal(state: Path) -> list[str]:
     return [f"the journal was damaged: set aside as {_set_aside(state, 'journal.db')}; earlier cycles cannot be taken back with it"]
 
 
+# --- our copy of the vault ----------------------------------------------------------------------------------------
+def _finish_exchange(state: Path) -> list[str]:
+    """A run that was stopped after it had set the damaged copy aside, and before the new one was in its place."""
+    path, partial = state / "vault.git", state / "vault.git.partial"
+    if path.exists() or not partial.exists():
+        return []
+    partial.rename(path)
+    return ["put the copy of the vault in its place that a stopped run had fetched"]
+
+
 def _check_repository(settings: Settings, identity: Identity, task: Task) -> list[str]:
-    """Clone our repository again when git finds it damaged."""
+    """Remove what killed gits left; fetch our repository again when git finds it damaged, and our own log when it is not in it."""
     from sidecar.adapters.git import VaultRepo
 
     path = settings.own_state / "vault.git"
-    repo = VaultRepo.create(path, settings.environ)
-    try:
-        repo.clear_locks()
-        problem = repo.problem(task)
-    finally:
-        repo.close()
-    if problem is None:
-        return []
-    aside = path.with_name(f"broken-{time.strftime('%Y%m%d-%H%M%S')}-vault.git")
-    repo = VaultRepo.create(path.with_name("vault.git.partial"), settings.environ)
-    try:
+    with closing(VaultRepo.create(path, settings.environ)) as repo:
+        actions = [f"removed {name}, left by a git that is gone" for name in repo.clear_locks()]
         repo.set_remote(identity.remote)
-        heads = repo.remote_heads(task)
-        repo.fetch(task, sorted(heads))
-        if identity.branch in heads:
-            repo.adopt_ref(identity.ref, heads[identity.branch])
-    except SidecarError:
-        repo.close()
+        problem = repo.problem(task)
+        if problem is None:
+            return actions + _fetch_own(repo, identity, task)
+    aside, partial = path.with_name(f"broken-{time.strftime('%Y%m%d-%H%M%S')}-vault.git"), path.with_name("vault.git.partial")
+    try:
+        with closing(VaultRepo.create(partial, settings.environ)) as repo:
+            mine = _rescued(repo, path, identity, task)
+            repo.set_remote(identity.remote)
+            heads = repo.remote_heads(task)
+            repo.fetch(task, sorted(heads))
+            own = heads.get(identity.branch)
+            if mine is not None and (own is None or repo.is_ancestor(own, mine)):
+                own = mine
+            if own is not None:
+                repo.adopt_ref(identity.ref, own)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
         raise
-    repo.close()
     path.rename(aside)
-    path.with_name("vault.git.partial").rename(path)
-    return [f"our copy of the vault was damaged ({problem}): set aside as {aside.name} and fetched again"]
+    partial.rename(path)
+    return [*actions, f"our copy of the vault was damaged ({problem}): set aside as {aside.name} and fetched again"]
+
+
+def _rescued(repo: VaultRepo, damaged: Path, identity: Identity, task: Task) -> str | None:
+    """Our own log from the damaged copy, when that much of it is sound: its end may not have been pushed."""
+    repo.set_remote(str(damaged))
+    try:
+        repo.fetch(task, [identity.branch])
+    except SidecarError as error:
+        if error.kind == "cancelled":
+            raise
+        return None
+    return repo.local_ref(f"refs/remotes/origin/{identity.branch}")
+
+
+def _fetch_own(repo: VaultRepo, identity: Identity, task: Task) -> list[str]:
+    if repo.local_ref(identity.ref) is not None:
+        return []
+    try:
+        heads = repo.remote_heads(task)
+        if identity.branch not in heads:
+            return []
+        repo.fetch(task, sorted(heads))
+    except SidecarError as error:
+        if error.kind == "cancelled":
+            raise
+        return [f"this device's log is not here, and the remote could not be asked: {error.message}"]
+    repo.adopt_ref(identity.ref, heads[identity.branch])
+    return ["fetched this device's log, which was not here"]
+
+
+# --- the shadow ---------------------------------------------------------------------------------------------------
+def _check_shadow(state: Path, identity: Identity, task: Task, open_workspace: Open) -> list[str]:
+    from sidecar.adapters.sqlite.health import is_sound
+
+    actions = []
+    path = state / "shadow.db"
+    if not path.exists() or not is_sound(path):
+        aside = _set_aside(state, "shadow.db")
+        if aside:
+            actions.append(f"the shadow was damaged: set aside as {aside}")
+    try:
+        wrong = _differences(identity, task, open_workspace)
+        if wrong:
+            actions.append(f"the shadow did not fit the database and the logs ({wrong} differences): set aside as {_set_aside(state, 'shadow.db')}")
+        return actions + _rebuild(identity, task, open_workspace)
+    except SidecarError as error:
+        if error.kind not in _OF_THE_DATABASE:
+            raise
+        return [*actions, f"the shadow was left as it is, since the database cannot be read: {error.message} {error.remedy}"]
+
+
+def _differences(identity: Identity, task: Task, open_workspace: Open) -> int:
+    from sidecar.services.verify import verify
+
+    with open_workspace(identity) as ws:
+        ws.db.schema()
+        if ws.shadow.get("device") != identity.device_id:
+            return 0
+        return sum(difference.kind in _REBUILT_FOR for difference in verify(ws, task, offline=True).differences)
+
+
+def _rebuild(identity: Identity, task: Task, open_workspace: Open) -> list[str]:
+    """From database and logs, when the shadow remembers nothing; else finish what was interrupted. Then what is kept aside is read again."""
+    from sidecar.services.quarantine import read_again
+    from sidecar.services.recover import recover
+
+    with open_workspace(identity) as ws:
+        new = ws.shadow.get("device") != identity.device_id
+        _, warnings = recover(ws, task)
+        actions = [f"rebuilt the shadow from the database and the logs: {ws.shadow.count_sessions()} sessions, {ws.shadow.count_rows()} rows"] if new else []
+        before = len(ws.shadow.quarantined())
+        if before:
+            warnings += read_again(ws, task)
+            left = len(ws.shadow.quarantined())
+            if left < before:
+                actions.append(f"{before - left} of {before} entries in quarantine are due again: the next sync tries them")
+        return actions + warnings

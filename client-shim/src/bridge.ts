@@ -15,7 +15,7 @@ const PARAMS: Record<PanelMethod, readonly string[]> = {
   "sync/status": [],
   "sync/init": ["remote", "deviceName"],
   "sync/link": ["remote", "deviceName", "key"],
-  "sync/run": ["allowDeletions"],
+  "sync/run": ["allowDeletions", "deletions"],
   "sync/preview": [],
   "sync/history": ["limit"],
   "sync/restore": ["cycle", "session"],

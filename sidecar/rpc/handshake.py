@@ -28,6 +28,7 @@ METHODS = [
             "restore",
             "doctor",
             "repair",
+            "quarantine",
             "showKey",
             "rotateKey",
             "forgetDevice",
@@ -41,7 +42,7 @@ METHODS = [
     *("config/get", "config/set"),
     *(f"shell/{name}" for name in ("exec", "start", "write", "closeStdin", "kill", "ack", "which", "env")),
 ]
-FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption", "config", "secrets"]
+FEATURES = ["binaryOutput", "cancel", "progress", "sessions", "history", "encryption", "config", "secrets", "questions"]
 OPTIONS = {"dataRoot": str, "configRoot": str, "stateRoot": str, "db": str, "protocolVersion": int}
 
 
@@ -85,6 +86,14 @@ def wants_binary_output(params: object) -> bool:
     for name in ("capabilities", "experimental", "opencodeSidecar", "binaryOutput"):
         found = found.get(name) if isinstance(found, dict) else None
     return found is True
+
+
+def can_ask(params: object) -> bool:
+    """Whether the host can show `window/showMessageRequest`: LSP's own capability."""
+    found = params
+    for name in ("capabilities", "window", "showMessage"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return isinstance(found, dict)
 
 
 def state_root(override: object) -> str:

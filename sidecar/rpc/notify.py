@@ -9,7 +9,7 @@ from typing import Any
 
 from protocol.keys import RotateKeyResult
 from protocol.sync import CycleResult, DidApply, InitResult, LinkResult, PreviewResult, StatusChanged, VerifyResult
-from protocol.trust import DoctorResult, RepairResult, RestoreResult
+from protocol.trust import DoctorResult, QuarantineResult, RepairResult, RestoreResult
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Progress
 from sidecar.rpc.progress import ProgressReporter
@@ -30,6 +30,7 @@ TITLES = {
     "sync/rotateKey": "🔑 Changing the key",
     "sync/forgetDevice": "🔑 Forgetting a device",
     "sync/repair": "🔧 Repairing",
+    "sync/quarantine": "🔧 Trying again what was kept aside",
 }
 log = logging.getLogger(__name__)
 Notify = Callable[[str, Any], None]
@@ -63,7 +64,7 @@ class Operation:
         """It succeeded: what came and went, then what needs the user."""
         text, news = _outcome(result)
         with self._ending():
-            if isinstance(result, CycleResult | RestoreResult) and result.session_ids:
+            if isinstance(result, CycleResult | RestoreResult | QuarantineResult) and result.session_ids:
                 self._notify("sync/didApply", DidApply(result.session_ids, result.refreshable))
             self._say(INFO, text, toast=news or self._toasted)
             for notice in result.notices if isinstance(result, CycleResult) else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import itertools
 import json
 import logging
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCProtocol, JsonRPCRequestMessage
 
 from protocol import errors as codes
-from protocol.common import CancelParams
+from protocol.common import CancelParams, QuestionParams
 from protocol.methods import BY_NAME
 from protocol.naming import to_wire
 from sidecar.domain.errors import Cancelled
@@ -39,7 +40,9 @@ class SidecarProtocol(JsonRPCProtocol):
         self._lock = threading.Lock()
         self._begun: set[str | int] = set()
         self._tokens: dict[str | int, str | int] = {}
+        self._asked: dict[str, Callable[[Any], None]] = {}
         self._strict = make_converter()
+        self._numbers = itertools.count(1)
         self.state = "running"
         self.on_exit: Callable[[], None] = lambda: None
 
@@ -78,7 +81,9 @@ class SidecarProtocol(JsonRPCProtocol):
         if not isinstance(method, str):
             if "result" not in message and "error" not in message:
                 self._refuse_malformed(message, "method is missing")
-            return  # answers to requests of ours: there are none in this version
+            elif isinstance(identity, str):  # as all ids of ours are
+                self._asked.pop(identity, lambda _: None)(message.get("result"))
+            return
         if "id" not in message:
             self._notification(method, message.get("params"))
         elif identity is None or not is_id(identity):
@@ -181,6 +186,12 @@ class SidecarProtocol(JsonRPCProtocol):
                 self.out.settle(token)
         if self.out is not None:
             self.out.put(body, report_of=report_of)
+
+    def ask(self, params: QuestionParams, answered: Callable[[Any], None]) -> None:
+        """Send a request of ours; `answered` gets the host's result (None for an error) in the loop. From any thread."""
+        identity = f"ask-{next(self._numbers)}"
+        self._asked[identity] = answered
+        self._send_data({"jsonrpc": "2.0", "id": identity, "method": "window/showMessageRequest", "params": to_wire(params)})
 
     def notify(self, method: str, params: Any | None = None) -> None:
         self._send_data({"jsonrpc": "2.0", "method": method, "params": to_wire(params)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from protocol.shell import DidOutput
+from protocol.sync import CycleParams
 from sidecar.domain.errors import Cancelled
 from sidecar.domain.task import Task
 from sidecar.rpc.cancel import Workers
@@ -18,6 +20,7 @@ from sidecar.rpc.errors import as_exception
 from sidecar.rpc.framing import binary_head
 from sidecar.rpc.notify import Operation
 from sidecar.rpc.protocol import SidecarProtocol, current_task
+from sidecar.rpc.questions import Questions
 
 if TYPE_CHECKING:
     from sidecar.app import Sidecar
@@ -39,6 +42,7 @@ _LOOKS = {
     "sync/verify": "verify",
     "sync/doctor": "doctor",
     "sync/repair": "repair",
+    "sync/quarantine": "quarantine",
     "sync/allowSecret": "allow_secret",
     "sync/setSecretPolicy": "set_secret_policy",
 }
@@ -63,6 +67,7 @@ class Registry:
         self.binary_output = False
         self._making = threading.Lock()
         self._gate = asyncio.Lock()
+        self.questions = Questions(protocol.ask, self._run_answer)
         self._joinable = 0
 
     def register_all(self) -> None:
@@ -140,7 +145,7 @@ class Registry:
         self._feature(name)(handler)
 
     async def _in_turn(self, name: str, work: Work, params: Any, task: Task, *, announce: bool) -> Any:
-        if name == _JOINS and self._joinable:  # it joins the running one, which says all there is to say
+        if name == _JOINS and self._joinable and not (params.deletions or params.allow_deletions):  # it joins the running one, which says all there is to say
             return await self._work.offload(lambda: self._perform(name, work, params, task, announce=False), task)
         async with self._gate:
             self._joinable += name == _JOINS
@@ -159,7 +164,20 @@ class Registry:
             operation.failed(error)
             raise
         operation.done(result)
+        self.questions.about(result)
         return result
+
+    def _run_answer(self, params: CycleParams) -> None:
+        """A cycle that no request asked for; what comes of it is told as of any. In the loop."""
+        task, identity = Task(), f"answer-{id(params)}"
+        self.protocol.tasks[identity] = task  # the end of the connection stops it, and waits for it
+
+        async def run() -> None:
+            with contextlib.suppress(Exception):  # it was told
+                await self._in_turn(_JOINS, self._use_case("run"), params, task, announce=True)
+            self.protocol.tasks.pop(identity, None)
+
+        self._answering = asyncio.ensure_future(run())
 
     def _room(self, task: Task) -> None:
         """Hold a worker back while the host does not read."""

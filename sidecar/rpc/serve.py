@@ -82,7 +82,7 @@ class Connection:
         self.server: SidecarServer | None = None
         self.ending = False
         self.overrides: dict[str, object] = {}
-        self.binary_output = False
+        self.binary_output = self.can_ask = False
 
     # --- reader thread --------------------------------------------------------------------------------------------
     def _on_body(self, body: bytes) -> None:
@@ -189,7 +189,7 @@ class Connection:
             return False
         given = params if isinstance(params, dict) else {}
         self.overrides = {name: value for name, value in (given.get("initializationOptions") or {}).items() if value}
-        self.binary_output = handshake.wants_binary_output(params)
+        self.binary_output, self.can_ask = handshake.wants_binary_output(params), handshake.can_ask(params)
         self._send({"jsonrpc": "2.0", "id": identity, "result": handshake.result(handshake.state_root(self.overrides.get("stateRoot")))})
         if given.get("processId"):
             hostwatch.watch(given["processId"], lambda: self.stop(1))
@@ -214,7 +214,7 @@ class Connection:
         signal.signal(signal.SIGTERM, lambda *_: self.stop(1))
         sidecar = Sidecar(settings)
         server = self.build(lambda: sidecar)
-        server.registry.binary_output = self.binary_output
+        server.registry.binary_output, server.registry.questions.possible = self.binary_output, self.can_ask
         with self.arrived:
             for message in self.queue:
                 self._deliver(server, message)

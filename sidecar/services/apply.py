@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from protocol import VERSION
 from sidecar.domain.counters import recompute
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import Unfit, readable
@@ -102,7 +103,7 @@ class Applier:
         projects = self.ws.projects_fingerprint()
         if shadow.get("projects") != projects:
             due.add(UNPLACED)
-        schema = [self._schema.fingerprint, self._schema.level]
+        schema = [self._schema.fingerprint, self._schema.level, shadow.get("opencode", [None])[0], VERSION]
         if shadow.get("schema") != schema:
             due.add(QUARANTINED)
             if shadow.get("schema") is not None and not self.dry:

@@ -12,6 +12,7 @@ from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED,
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.findings import warnings as secret_warnings
+from sidecar.services.guard import bring_back, note_guarded
 from sidecar.services.history import note_cycle
 from sidecar.services.manifest import follow_manifest
 from sidecar.services.present import present_own
@@ -34,32 +35,39 @@ class _Totals:
     warnings: list[str] = field(default_factory=list)
 
 
-def run_cycle(ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = True, allow_deletions: bool = False) -> CycleResult:
-    """A whole cycle, or half of one. The caller holds the lock. Raises SidecarError; what was finished before it stays."""
+def run_cycle(
+    ws: Workspace, task: Task, *, publish: bool = True, fetch: bool = True, allow_deletions: bool = False, restore_deletions: bool = False
+) -> CycleResult:
+    """A whole cycle, or half of one. The caller holds the lock. Raises SidecarError; what was finished before it stays.
+
+    `restore_deletions`: what vanished here comes back, before anything else: that needs no remote.
+    """
     cycle = uuid.uuid4().hex[:12]
     totals = _Totals()
     state = ws.db.file_state()
     recovered, totals.warnings = recover(ws, task)
-    if recovered or allow_deletions or ws.shadow.get("file_state") != state or _unsettled(ws):
-        _scan(ws, task, totals, state, allow_deletions=allow_deletions)
-    task.report("connect")
-    heads = ws.heads = ws.repo.remote_heads(task)
-    totals.warnings += follow_manifest(ws, task, heads)
-    if publish:
-        present_own(ws, task, heads)
-        totals.pushed = push_own(ws, task, heads)
-    applier = None
-    if fetch:
-        before = ws.repo.refs(REMOTE_REFS)
-        totals.warnings += fetch_others(ws, task, heads)
-        totals.fetched = ws.repo.refs(REMOTE_REFS) != before
-        applier = Applier(ws, task, cycle)
-        try:
+    if recovered or allow_deletions or restore_deletions or ws.shadow.get("file_state") != state or _unsettled(ws):
+        _scan(ws, task, totals, state, allow_deletions=allow_deletions, restore_deletions=restore_deletions)
+    applier = Applier(ws, task, cycle) if fetch else None
+    try:
+        if applier is not None and restore_deletions:
+            applier.run()
+        task.report("connect")
+        heads = ws.heads = ws.repo.remote_heads(task)
+        totals.warnings += follow_manifest(ws, task, heads)
+        if publish:
+            present_own(ws, task, heads)
+            totals.pushed = push_own(ws, task, heads)
+        if applier is not None:
+            before = ws.repo.refs(REMOTE_REFS)
+            totals.warnings += fetch_others(ws, task, heads)
+            totals.fetched = ws.repo.refs(REMOTE_REFS) != before
             _apply(ws, task, applier, totals)
-        finally:
+    finally:
+        if applier is not None:
             applier.close()
-        if publish and ws.repo.local_ref(ws.identity.ref) not in (heads.get(ws.identity.branch), ws.shadow.get("confirmed")):
-            totals.pushed |= push_own(ws, task, heads)
+    if fetch and publish and ws.repo.local_ref(ws.identity.ref) not in (heads.get(ws.identity.branch), ws.shadow.get("confirmed")):
+        totals.pushed |= push_own(ws, task, heads)
     if totals.pushed or totals.fetched:
         ws.repo.maintain()
     return _result(ws, cycle, totals, applier)
@@ -82,12 +90,12 @@ def _contended(ws: Workspace, *states: int) -> bool:
     return any(entry.session not in held for entry in waiting)
 
 
-def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool) -> None:
+def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool, restore_deletions: bool) -> None:
     """Scan; and when a session was written to a moment ago, wait for it to go quiet and look again."""
     full = abs(time.time() - ws.shadow.get("full_scan", 0)) > FULL_SCAN_SECONDS  # also when the clock was wrong then
     deadline = time.monotonic() + MAX_SETTLE_SECONDS
     while True:
-        outcome = Publisher(ws, task, allow_deletions=allow_deletions).scan(full=full)
+        outcome = Publisher(ws, task, allow_deletions=allow_deletions, hold_deletions=restore_deletions).scan(full=full)
         totals.scans.append(outcome)
         if not outcome.settles_in or time.monotonic() > deadline:
             break
@@ -98,7 +106,9 @@ def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *,
         if full:
             ws.shadow.put("full_scan", int(time.time()))
         ws.shadow.put("file_state", state if not outcome.pending else None)
-        ws.shadow.put("guarded", outcome.guarded)
+        note_guarded(ws, outcome.gone)
+        if restore_deletions:
+            bring_back(ws, outcome.gone)
 
 
 def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None:
@@ -128,6 +138,7 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
     with ws.shadow.writing():
         ws.shadow.put("last_sync", int(time.time() * 1000))
         ws.shadow.put("last_error", None)
+        ws.shadow.note_quarantined(int(time.time() * 1000))
     return CycleResult(
         cycle_id=cycle,
         up_to_date=not (totals.pushed or published.rows or published.tombstones or (applier and applier.counts.total) or _contended(ws, NEW, BUSY)),

@@ -11,6 +11,7 @@ from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
 from sidecar.domain.secrets import Finding
 from sidecar.domain.state import APPLIED, UNFIT, ShadowRow
 from sidecar.domain.task import Task
+from sidecar.services.guard import Gone, database_identity, find_gone
 from sidecar.services.heads import mark_of, new_head, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from sidecar.adapters.segments import SegmentWriter
     from sidecar.adapters.sqlite.shadow import Shadow
 
+IDENTITY_ANSWERS = (
+    "Is this a copy of another machine? `opencode-sidecar link REMOTE --new-device`. "
+    "Is it the original, restored from a backup? `opencode-sidecar link REMOTE --same-device`. Either way its own work is kept."
+)
 GUARD_SESSIONS = 20
 GUARD_SHARE = 0.10
 
@@ -41,6 +46,8 @@ class Outcome:
     vanished: list[str] = field(default_factory=list)
     unfit: list[str] = field(default_factory=list)
     """What is said of sessions that cannot be shared."""
+    gone: list[Gone] = field(default_factory=list)
+    """What `guarded` counts."""
 
 
 @dataclass
@@ -55,10 +62,11 @@ class _Open:
 
 
 class Publisher:
-    """One scan. `dry` records nothing and keeps the changes in the outcome."""
+    """One scan. `allow_deletions`: without asking; `hold_deletions`: publish none. `dry` records nothing and keeps the changes in the outcome."""
 
-    def __init__(self, workspace: Workspace, task: Task, *, allow_deletions: bool = False, dry: bool = False) -> None:
+    def __init__(self, workspace: Workspace, task: Task, *, allow_deletions: bool = False, hold_deletions: bool = False, dry: bool = False) -> None:
         self.ws, self.task, self.allow_deletions, self.dry = workspace, task, allow_deletions, dry
+        self._hold_deletions = hold_deletions
         self.outcome = Outcome()
         self._scanner = Scanner(workspace.identity.device_id, workspace.clock, workspace.tools.hash_row, workspace.portable_session)
         self._guard = Guard(workspace, task, dry=dry)
@@ -85,7 +93,7 @@ class Publisher:
                 scan.changes = [change for change in scan.changes if not change.record.is_tombstone]
                 deletions.append((scan, gone))
             self._record(scan, None if gone or scan.withheld else fingerprints[session])
-        self._delete(vanished, deletions, fingerprints, level=schema.level, total=len(remembered))
+        self._delete(vanished, deletions, fingerprints, total=len(remembered))
         self._flush()
         if not self.dry:
             with shadow.writing():
@@ -195,17 +203,15 @@ class Publisher:
         else:
             self.outcome.rows += 1
 
-    def _delete(
-        self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, level: str, total: int
-    ) -> None:
+    def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, total: int) -> None:
         """Publish deletions, unless there are so many, or the file is so different, that nobody may have meant them."""
         shadow = self.ws.shadow
-        identity = [self.ws.db.file_state()[0][:2], level]
+        identity = database_identity(self.ws)
         affected = len(vanished) + len(deletions)
         other_file = shadow.get("database") not in (None, identity)
         suspicious = bool(affected) and (other_file or affected > max(GUARD_SESSIONS, int(total * GUARD_SHARE)))
-        if suspicious and not self.allow_deletions:
-            self.outcome.guarded = affected
+        if self._hold_deletions or (suspicious and not self.allow_deletions):
+            self.outcome.guarded, self.outcome.gone = affected, find_gone(self.ws, vanished, deletions)
             return
         self.outcome.vanished = vanished
         if self.dry:
@@ -312,5 +318,5 @@ def _cloned(ws: Workspace, remote: str) -> SidecarError:
         "identityCloned",
         "Another machine publishes under this device's identity: this state folder was copied or restored from a backup.",
         detail=f"{ws.identity.branch} is at {remote[:12]} on the remote",
-        remedy="Nothing was pushed. Run `opencode-sidecar link REMOTE --new-device` on this machine to give it an identity of its own.",
+        remedy=f"Nothing was pushed. {IDENTITY_ANSWERS}",
     )

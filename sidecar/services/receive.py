@@ -132,7 +132,7 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             if not counts(data, entry.sha):
                 raise SidecarError("wrongKey", "A segment was sealed with a key that was replaced, and nobody vouches for it.", remedy="It was ignored.")
             reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number, sealer=ws.sealer)
-            _check_chain(ws, device, number, reader.previous)
+            check_chain(ws, device, number, reader.previous)
             with ws.shadow.writing():
                 ws.shadow.add_segment(device, number, entry.sha, entry.path, reader.sessions(), state=state)
             sequence = max(sequence, number)
@@ -153,7 +153,7 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
     return warnings
 
 
-def _check_chain(ws: Workspace, device: str, sequence: int, previous: str | None) -> None:
+def check_chain(ws: Workspace, device: str, sequence: int, previous: str | None) -> None:
     """Each segment names the one before it: none can be left out, put in, or taken from an earlier state of the log."""
     before = ws.shadow.segment(device, sequence - 1)
     if before is not None and previous is not None and mark_of(before[1]) != previous:

@@ -1,4 +1,4 @@
-"""Looking without touching: status, preview, verify."""
+"""Looking without touching: status and preview."""
 
 from __future__ import annotations
 
@@ -9,29 +9,24 @@ from protocol.sync import (
     Applied,
     Attention,
     Device,
-    Difference,
     KeyChange,
     LastError,
     PreviewResult,
     Published,
     SessionChange,
     StatusResult,
-    VerifyResult,
 )
-from sidecar.domain.fitness import Unfit
-from sidecar.domain.records import SESSION
 from sidecar.domain.state import BUSY, FUTURE, NEW, PARENT_MISSING, QUARANTINED, REASONS, UNPLACED, UNREADABLE
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
 from sidecar.services.cycle import waiting_counts
+from sidecar.services.guard import GUARD_ANSWERS, MAX_LISTED, bring_back, guarded
 from sidecar.services.manifest import follow_manifest
-from sidecar.services.publish import Publisher
+from sidecar.services.publish import IDENTITY_ANSWERS, Publisher
 from sidecar.services.receive import fetch_others
-from sidecar.services.rows import no_todos, row_hashes
 from sidecar.services.workspace import Workspace
 
 MAX_ATTENTION = 200
-MAX_DIFFERENCES = 1000
 
 
 class _RollBack(Exception):
@@ -88,9 +83,12 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
     attention += [Attention(session, "diverged", "continued on two machines", shadow.title(session)) for session in shadow.get("diverged", [])]
     attention += [Attention("", "quarantined", f"{device} segment {sequence}: {why}") for device, sequence, why in shadow.problems()]
     attention += [Attention(session, "secret", "held: see `opencode-sidecar secrets`") for session in sorted(shadow.held_sessions())[:MAX_ATTENTION]]
+    asked = guarded(ws)
     if shadow.get("guarded"):
-        text = f"{shadow.get('guarded')} sessions lost rows here; run `opencode-sidecar sync --allow-deletions` if that was meant"
-        attention.append(Attention("", "guard", text))
+        attention.append(Attention("", "guard", f"{shadow.get('guarded')} sessions lost rows here. {GUARD_ANSWERS}"))
+        attention += [Attention(g.session_id, "guard", f"{'gone, with' if g.whole else 'lost'} {g.rows} rows", g.title) for g in asked[:MAX_ATTENTION]]
+    if error and error["kind"] == "identityCloned":
+        attention.append(Attention("", "identity", IDENTITY_ANSWERS))
     return StatusResult(
         configured=True,
         database=str(ws.db.path),
@@ -111,18 +109,22 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
         database_bytes=sum(state[2] for state in ws.db.file_state()),
         running=running,
         key_changed=KeyChange(changed["by"], changed["id"], changed["at"]) if changed else None,
+        guarded_sessions=asked,
         **waiting_counts(ws),
     )
 
 
-def preview(ws: Workspace, task: Task, *, allow_deletions: bool = False) -> PreviewResult:
+def preview(ws: Workspace, task: Task, *, allow_deletions: bool = False, restore_deletions: bool = False) -> PreviewResult:
     """The plan of a cycle. Objects may be fetched into our own repository; the shadow is rolled back."""
     result: list[PreviewResult] = []
-    outcome = Publisher(ws, task, allow_deletions=allow_deletions, dry=True).scan()
+    outcome = Publisher(ws, task, allow_deletions=allow_deletions, hold_deletions=restore_deletions, dry=True).scan()
     heads = ws.repo.remote_heads(task)
     warnings = follow_manifest(ws, task, heads)
     try:
         with ws.shadow.writing():
+            if restore_deletions:
+                bring_back(ws, outcome.gone)
+                outcome.guarded, outcome.gone = 0, []
             warnings += fetch_others(ws, task, heads)
             applier = Applier(ws, task, "preview", dry=True)
             applier.run()
@@ -151,30 +153,6 @@ def _preview_result(ws: Workspace, outcome: Any, applier: Applier, warnings: lis
         applied=Applied(len(applier.sessions), c.inserted, c.updated, c.deleted),
         sessions=changes,
         warnings=warnings + outcome.unfit + applier.warnings,
+        guarded_sessions=[one.listed for one in outcome.gone[:MAX_LISTED]],
         **counts,
     )
-
-
-def verify(ws: Workspace, task: Task) -> VerifyResult:
-    """Compare every row of the database with what was recorded of it."""
-    differences: list[Difference] = []
-    compared = 0
-    ws.db.schema()
-    present, empty = ws.db.session_ids(), no_todos(ws)
-    for index, session in enumerate(present):
-        task.report("verify", index, len(present))
-        try:
-            rows = ws.db.session(session)
-        except Unfit:
-            differences.append(Difference(SESSION, session, session, "changed" if ws.shadow.has_session(session) else "extra"))
-            continue
-        known = {at: row.hash for at, row in ws.shadow.rows(session).items() if row.hash != empty}
-        local = row_hashes(ws, rows) if rows is not None else {}
-        compared += len(local)
-        for at in sorted(local.keys() | known.keys()):
-            if local.get(at) != known.get(at):
-                kind = "missing" if at not in local else "extra" if at not in known else "changed"
-                differences.append(Difference(at[0], at[1], session, kind))
-    differences += [Difference(SESSION, session, session, "missing") for session in sorted(ws.shadow.known_sessions() - set(present))]
-    waiting = sum(ws.shadow.counts().values())
-    return VerifyResult(not differences, compared, differences[:MAX_DIFFERENCES], waiting)

@@ -99,3 +99,14 @@ def forge_turn(remote: Path, sealer: Sealer, device: str, session: str) -> None:
         git(tree, "add", "-A")
         git(tree, "commit", "-q", "-m", "x")
         git(tree, "push", "-q", "origin", f"HEAD:refs/heads/{branch}")
+
+
+def unpacked(repository: Path) -> Path:
+    """Store every object in a file of its own, so that one can be damaged; the folder they are in."""
+    for pack in list((repository / "objects/pack").glob("*.pack")):
+        data = pack.read_bytes()
+        for left in (repository / "objects/pack").glob(pack.stem + ".*"):
+            left.chmod(0o600)
+            left.unlink()
+        subprocess.run(["git", "unpack-objects", "-q"], cwd=repository, env=_ENVIRON, check=True, input=data)
+    return repository / "objects"

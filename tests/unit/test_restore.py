@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 import time
@@ -281,3 +282,49 @@ def test_the_journal_forgets_what_is_old_or_too_much_but_never_the_last(pair: tu
         assert journal.prune(at, keep_bytes=0) == 0, "the newest cycle can always be taken back"
     finally:
         journal.close()
+
+
+def test_the_journal_never_outgrows_its_limit_and_the_newest_cycle_can_always_be_taken_back(
+    pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sidecar.adapters.sqlite import journal
+
+    a, b = pair
+    limit = 60_000
+    monkeypatch.setattr(journal, "KEEP_BYTES", limit)
+    for number in range(6):
+        text = random.Random(number).randbytes(12_000).hex()  # does not compress to less than half
+        edit(a, lambda db, number=number, text=text: edits.edit_part(db, "prt_msg_10u", text, now() + 1000 + number))  # type: ignore[misc]
+        sync(a)
+        sync(b)
+    kept = [cycle for cycle in history(b) if cycle.restorable]
+    assert 2 <= len(kept) <= 5, "nothing, or everything, is remembered"
+    size = b.sidecar.history(HistoryParams(), Task()).journal_bytes
+    monkeypatch.setattr(journal, "KEEP_BYTES", 1)
+    before = b.content()["part"]["prt_msg_10u"]["data"]
+    edit(a, lambda db: edits.edit_part(db, "prt_msg_10u", "the last", now() + 5000))
+    sync(a)
+    last = sync(b).cycle_id
+    assert [cycle.cycle_id for cycle in history(b) if cycle.restorable] == [last]
+    connection = sqlite3.connect(b.own_state / "journal.db")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    assert b.sidecar.history(HistoryParams(), Task()).journal_bytes < size, "what was forgotten still takes its room"
+    restore(b, last)
+    settle(b, a)
+    assert a.content()["part"]["prt_msg_10u"]["data"] == before
+
+
+def test_what_was_restored_wins_over_what_it_replaces_and_loses_to_what_is_newer(pair: tuple[Machine, Machine]) -> None:
+    """Newer is also what the other machine wrote since, and had not synced when it was restored: whoever restored had not seen it."""
+    a, b = pair
+    original = b.content()["part"]["prt_msg_10u"]["data"]
+    edit(a, lambda db: edits.edit_part(db, "prt_msg_10u", "spoilt", now() + 1000))
+    sync(a)
+    cycle = sync(b).cycle_id
+    restore(b, cycle)
+    settle(b, a)
+    assert a.content()["part"]["prt_msg_10u"]["data"] == original, "what was brought back lost against what it was to replace"
+    edit(a, lambda db: edits.edit_part(db, "prt_msg_10u", "written after it", now() + 2000))
+    settle(a, b)
+    assert "written after it" in b.content()["part"]["prt_msg_10u"]["data"]

@@ -110,8 +110,10 @@ export interface InitResult {
  * `remote`: a git URL or path; or `github`: NAME or OWNER/NAME of a repository that the user's `gh` can see.
  *
  * `key`: the recovery key of an encrypted vault, or `passphrase`. On a device that is linked already: its new key.
- * `new_device`: give up this device's identity and start again under a new one (after its state was copied).
  * `dry_run`: say what would be, and stay unlinked.
+ *
+ * The answers to `identityCloned`: `new_device`, this is a copy, which gets an identity of its own; `same_device`, this is the original, restored
+ * from a backup: it goes on with the log that the remote has. Either way what only this machine has is published anew by the next cycle.
  */
 export interface LinkParams {
   remote?: string | null;
@@ -124,6 +126,7 @@ export interface LinkParams {
   github?: string | null;
   dryRun?: boolean;
   workDoneToken?: string | number | null;
+  sameDevice?: boolean;
 }
 
 /**
@@ -177,6 +180,16 @@ export interface FileChange {
 }
 
 /**
+ * What the deletion guard holds back of one session: `rows` are gone here; `whole`: the session itself is among them.
+ */
+export interface Guarded {
+  sessionId: string;
+  title: string;
+  rows: number;
+  whole: boolean;
+}
+
+/**
  * What a cycle would do now; nothing is changed.
  */
 export interface PreviewResult {
@@ -195,6 +208,7 @@ export interface PreviewResult {
   sessions: Array<SessionChange>;
   files: Array<FileChange>;
   warnings: Array<string>;
+  guardedSessions: Array<Guarded>;
 }
 
 export interface LinkResult {
@@ -228,11 +242,15 @@ export interface FindVaultsResult {
 }
 
 /**
- * Params of sync/run, sync/pull, sync/push. `allow_deletions` answers the deletion guard's question with yes.
+ * Params of sync/run, sync/pull, sync/push.
+ *
+ * `deletions` answers the deletion guard's question, whether what vanished here was meant to: `publish` deletes it on all machines,
+ * `restore` brings it back here from the logs (not with sync/push). `allow_deletions` is an older name of `publish`.
  */
 export interface CycleParams {
   allowDeletions?: boolean;
   workDoneToken?: string | number | null;
+  deletions?: string | null;
 }
 
 /**
@@ -266,8 +284,8 @@ export interface StatusParams {
 }
 
 /**
- * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret,
- * conflict (a setting that was changed here and elsewhere), config (a file that does not travel).
+ * Something that waits. `reason`: future, unplaced, quarantined, diverged, busy, parentMissing, guard, secret, identity (two machines
+ * use one), conflict (a setting that was changed here and elsewhere), config (a file that does not travel).
  */
 export interface Attention {
   sessionId: string;
@@ -320,14 +338,23 @@ export interface StatusResult {
   config: Record<string, number>;
   running: boolean;
   keyChanged: KeyChange | null;
-}
-
-export interface VerifyParams {
-  workDoneToken?: string | number | null;
+  guardedSessions: Array<Guarded>;
 }
 
 /**
- * `kind`: missing (in the log, not in the database), extra (in the database, never recorded), changed.
+ * `offline`: do not talk to the remote.
+ */
+export interface VerifyParams {
+  workDoneToken?: string | number | null;
+  offline?: boolean;
+}
+
+/**
+ * `meaning` and `remedy` are for people. `device`, `sequence`: the segment, where there is one; `table`, `key`: empty where it is no row.
+ *
+ * `kind`, of what was edited here and not synced yet: missing, extra, changed (in the database against what was recorded of it).
+ * Of the shadow: shadowLost, shadowWrong. Of the logs against what is here: notApplied, unaccounted, deleted. Of the logs themselves:
+ * segmentMissing, segmentDamaged, segmentUnknown, valueDamaged, logDamaged. Of the remote: remoteMissing, remoteBehind, remoteOther.
  */
 export interface Difference {
   table: string;
@@ -335,13 +362,27 @@ export interface Difference {
   sessionId: string;
   kind: string;
   columns: Array<string>;
+  device: string;
+  sequence: number;
+  meaning: string;
+  remedy: string;
 }
 
+/**
+ * `ok`: there is no difference. `differences`: at most 1,000; `unsynced`: how many of all were made here and not synced yet. `waiting`: records
+ * and rows that are known to wait. `digests`: `database` and `shadow` of this machine's rows, equal when these are; `logs` of the winning
+ * versions, the same on all machines that have fetched the same. `notes`: what is no difference, for people.
+ */
 export interface VerifyResult {
   ok: boolean;
   rowsCompared: number;
   differences: Array<Difference>;
   waiting: number;
+  unsynced: number;
+  segmentsChecked: number;
+  recordsChecked: number;
+  digests: Record<string, string>;
+  notes: Array<string>;
 }
 
 /**
@@ -445,6 +486,42 @@ export interface RepairParams {
 export interface RepairResult {
   actions: Array<string>;
   salvaged: Record<string, number> | null;
+}
+
+/**
+ * `retry`: fetch and read it again now, and apply what can be.
+ */
+export interface QuarantineParams {
+  retry?: boolean;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * What is kept aside. `kind`: segment (could not be read), record (this opencode could not hold it). `device` wrote it, in its segment `sequence`.
+ *
+ * `session_id`: empty for a segment of which not even that is known. `since`: Unix milliseconds.
+ */
+export interface Quarantined {
+  kind: string;
+  device: string;
+  deviceName: string;
+  sequence: number;
+  sessionId: string;
+  title: string;
+  reason: string;
+  since: number;
+}
+
+/**
+ * `entries`: what is kept aside (afterwards, when it was tried again). `released`: how many are not any more; `applied`: what came of it.
+ */
+export interface QuarantineResult {
+  entries: Array<Quarantined>;
+  released: number;
+  applied: Applied;
+  sessionIds: Array<string>;
+  refreshable: boolean;
+  warnings: Array<string>;
 }
 
 /**
@@ -723,6 +800,19 @@ export interface MessageParams {
   message: string;
 }
 
+export interface MessageAction {
+  title: string;
+}
+
+/**
+ * `type` as in `MessageParams`. The answer is the chosen one of `actions`, or null.
+ */
+export interface QuestionParams {
+  type: number;
+  message: string;
+  actions: Array<MessageAction>;
+}
+
 /**
  * Params of the notification `sync/didChangeStatus`. `state`: idle, running, failed.
  */
@@ -788,6 +878,7 @@ export interface Requests {
   "sync/restore": { params: RestoreParams; result: RestoreResult };
   "sync/doctor": { params: DoctorParams; result: DoctorResult };
   "sync/repair": { params: RepairParams; result: RepairResult };
+  "sync/quarantine": { params: QuarantineParams; result: QuarantineResult };
   "sync/showKey": { params: ShowKeyParams; result: ShowKeyResult };
   "sync/rotateKey": { params: RotateKeyParams; result: RotateKeyResult };
   "sync/forgetDevice": { params: ForgetDeviceParams; result: RotateKeyResult };
@@ -847,6 +938,8 @@ export interface Api<Options> {
     doctor(params?: DoctorParams, options?: Options): Promise<DoctorResult>;
     /** Rebuild what is ours from the database and the vault, or copy what can be read of a damaged database. */
     repair(params?: RepairParams, options?: Options): Promise<RepairResult>;
+    /** What could not be read or held here, whose and why; or try it again now. */
+    quarantine(params?: QuarantineParams, options?: Options): Promise<QuarantineResult>;
     /** The recovery key of this device's vault. */
     showKey(params?: ShowKeyParams, options?: Options): Promise<ShowKeyResult>;
     /** Seal with a new key from now on. */
@@ -891,7 +984,7 @@ export interface Api<Options> {
 }
 
 export const API_METHODS = {
-  sync: ["init", "link", "findVaults", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve", "enableSecrets"],
+  sync: ["init", "link", "findVaults", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "quarantine", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve", "enableSecrets"],
   config: ["get", "set"],
   shell: ["exec", "start", "write", "closeStdin", "kill", "ack", "which", "env"],
 } as const;
@@ -899,7 +992,7 @@ export const API_METHODS = {
 export const IDEMPOTENT: ReadonlySet<string> = new Set(["sync/findVaults", "sync/status", "sync/preview", "sync/verify", "sync/history", "sync/doctor", "sync/secrets", "sync/allowSecret", "sync/setSecretPolicy", "config/get", "shell/which", "shell/env"]);
 
 /** These take no `workDoneToken`. */
-export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "sync/resolve", "config/get", "config/set", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env"]);
+export const TAKES_NO_TOKEN: ReadonlySet<string> = new Set(["shutdown", "sync/history", "sync/showKey", "sync/resolve", "config/get", "config/set", "shell/exec", "shell/start", "shell/write", "shell/closeStdin", "shell/kill", "shell/ack", "shell/which", "shell/env", "window/showMessageRequest"]);
 
 export const ErrorCodes = {
   notConfigured: -31001,

@@ -96,8 +96,9 @@ export class Model {
     return true;
   }
 
-  async sync(allowDeletions = false): Promise<void> {
-    const result = await this.#run("sync/run", { allowDeletions }, () => void this.sync(allowDeletions));
+  /** `deletions`: the answer to the question about what vanished here. */
+  async sync(deletions?: "publish" | "restore"): Promise<void> {
+    const result = await this.#run("sync/run", deletions === undefined ? {} : { deletions }, () => void this.sync(deletions));
     if (result === undefined) return;
     this.preview = undefined;
     await this.#done(cycleNotice(result));

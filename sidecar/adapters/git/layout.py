@@ -51,11 +51,15 @@ def finish(path: Path) -> None:
         write_private(path / "config", _CORE.encode())
 
 
-def clear_leftovers(path: Path) -> None:
+def clear_leftovers(path: Path) -> list[str]:
+    """Names of what was removed."""
+    gone = []
     for pattern in _LEFT_BY_KILLED_GIT:
         for left in path.glob(pattern):
             with contextlib.suppress(OSError):
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+                gone.append(left.name)
+    return gone
 
 
 def clear_remote_lock(path: Path, ref: str) -> None:

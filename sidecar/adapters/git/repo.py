@@ -76,9 +76,9 @@ class VaultRepo:
     def close(self) -> None:
         self._objects.close()
 
-    def clear_locks(self) -> None:
-        """Remove what a killed git left. Call only while holding the data directory's lock: nobody else works here."""
-        layout.clear_leftovers(self.path)
+    def clear_locks(self) -> list[str]:
+        """Remove what a killed git left; its names. Call only while holding the data directory's lock: nobody else works here."""
+        return layout.clear_leftovers(self.path)
 
     # --- refs -----------------------------------------------------------------------------------------------------
     def set_remote(self, url: str) -> None:
@@ -282,6 +282,12 @@ class VaultRepo:
             return False
         self._network("push", "--dry-run", "--quiet", "--no-verify", "--no-follow-tags", "--", "origin", f"{ref}:{ref}", task=task, quiet_seconds=ASK_SECONDS)
         return True
+
+    def sizes(self, commit: str) -> tuple[int, int]:
+        """Bytes of all files of a commit, and of the largest, as they are stored in it."""
+        output = self._git.run("ls-tree", "-r", "-l", "-z", "--full-tree", _sha(commit))
+        sizes = [int(item.split(b"\t")[0].split()[3]) for item in output.split(b"\0") if item]
+        return sum(sizes), max(sizes, default=0)
 
     def size_bytes(self) -> int:
         return layout.size_of(self.path)

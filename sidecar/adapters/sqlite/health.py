@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -10,15 +12,31 @@ from sidecar.adapters.sqlite.connect import open_read_only
 from sidecar.domain.errors import SidecarError
 
 MAX_PROBLEMS = 5
+STEPS_PER_LOOK = 100_000
+_SHM = struct.Struct("=16xI")
+_BACKFILLED = 96
+"""Of the file beside the WAL: the number of its last frame, and how many are in the database file already (SQLite's WAL-index format)."""
 
 
-def problems(path: Path) -> list[str]:
-    """What SQLite's own checks find, at most a few of each; raises SidecarError when the file cannot be opened."""
+def problems(path: Path, check: Callable[[], None] = lambda: None) -> list[str]:
+    """What SQLite's own checks find, at most a few of each; raises SidecarError when the file cannot be opened, and what `check` raises."""
+    stopped: list[BaseException] = []
+
+    def look() -> int:
+        try:
+            check()
+        except BaseException as error:  # noqa: BLE001 - SQLite would swallow it
+            stopped.append(error)
+        return len(stopped)
+
     with closing(open_read_only(path)) as connection:
+        connection.set_progress_handler(look, STEPS_PER_LOOK)
         try:
             found = [row[0] for row in connection.execute(f"PRAGMA quick_check({MAX_PROBLEMS})") if row[0] != "ok"]
             orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(MAX_PROBLEMS)
         except sqlite3.DatabaseError as error:
+            if stopped:
+                raise stopped[0] from None
             return [str(error)]
     return found + [f"a row of {table} without its parent in {parent}" for table, _, parent, _ in orphans]
 
@@ -29,3 +47,15 @@ def is_sound(path: Path) -> bool:
         return not problems(path)
     except SidecarError:
         return False
+
+
+def wal_state(path: Path) -> tuple[int, int | None]:
+    """(bytes in the write-ahead log, pages of it that no checkpoint has brought into the file yet; None when that cannot be told)."""
+    wal, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    size = wal.stat().st_size if wal.exists() else 0
+    try:
+        with index.open("rb") as file:
+            head = file.read(_BACKFILLED + 4)
+        return size, _SHM.unpack_from(head)[0] - struct.unpack_from("=I", head, _BACKFILLED)[0]
+    except (OSError, struct.error):
+        return size, None

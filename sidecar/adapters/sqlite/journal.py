@@ -132,11 +132,12 @@ class Journal:
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.path.parent.glob(self.path.name + "*"))
 
-    def prune(self, now: int, *, keep_ms: int = KEEP_MS, keep_bytes: int = KEEP_BYTES) -> int:
-        """Forget the oldest cycles beyond what is kept, never the newest; returns how many.
+    def prune(self, now: int, *, keep_ms: int | None = None, keep_bytes: int | None = None) -> int:
+        """Forget the oldest cycles beyond what is kept (None: the limits of this module), never the newest; returns how many.
 
         The oldest are those that were entered first, whatever the clock said then; their age is the time between the cycles since.
         """
+        keep_ms, keep_bytes = KEEP_MS if keep_ms is None else keep_ms, KEEP_BYTES if keep_bytes is None else keep_bytes
         if self._db is None and not self.path.exists():
             return 0
         with self._writing() as db:
@@ -154,5 +155,5 @@ class Journal:
             db.executemany("DELETE FROM cycle_order WHERE cycle=?", gone)
         if gone:
             with errors_of_ours(self.path):
-                self.db.execute("PRAGMA incremental_vacuum")
+                self.db.executescript("PRAGMA incremental_vacuum;")  # `execute` takes one step of it, which frees one page
         return len(gone)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from sidecar.adapters.files.private import private_folder
 from sidecar.adapters.sqlite.connect import errors_of_ours
 from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
 from sidecar.adapters.sqlite.findings import Findings
+from sidecar.adapters.sqlite.quarantine import SCHEMA as QUARANTINE_SCHEMA
+from sidecar.adapters.sqlite.quarantine import Quarantine
 from sidecar.domain.records import Mention, Version, VersionVector, join
 from sidecar.domain.state import APPLIED, BUSY, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
 
@@ -38,7 +40,7 @@ CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
-class Shadow(Findings):
+class Shadow(Findings, Quarantine):
     """One connection; the caller holds the data directory's lock while writing."""
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +51,7 @@ class Shadow(Findings):
             path.chmod(0o600)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
-            self.db.executescript(_SCHEMA + FINDINGS_SCHEMA)
+            self.db.executescript(_SCHEMA + FINDINGS_SCHEMA + QUARANTINE_SCHEMA)
 
     def close(self) -> None:
         self.db.close()
@@ -195,6 +197,25 @@ class Shadow(Findings):
     def reopen_unknown_columns(self) -> None:
         """Records that had columns or tables this database lacked are due again: an upgrade may have brought them."""
         self.db.execute("UPDATE session_segment SET state=?, detail='' WHERE detail='unknown-columns'", (NEW,))
+
+    def places(self, session: str) -> dict[tuple[str, int], tuple[int, str]]:
+        """(device, sequence) -> (state, detail) of every segment that mentions a session."""
+        query = "SELECT device, sequence, state, detail FROM session_segment WHERE session=?"
+        return {(device, sequence): (state, detail) for device, sequence, state, detail in self.db.execute(query, (session,))}
+
+    def mentioned(self, device: str, sequence: int) -> set[str]:
+        """Sessions of which a segment is known to hold something."""
+        return {row[0] for row in self.db.execute("SELECT session FROM session_segment WHERE device=? AND sequence=?", (device, sequence))}
+
+    def logged_sessions(self) -> list[tuple[str, str, int]]:
+        """(session, device, sequence) of all sessions in the logs and the first segment of each, in the order of those."""
+        return list(self.db.execute("SELECT session, device, min(sequence) FROM session_segment GROUP BY session ORDER BY device, min(sequence), session"))
+
+    def due_again(self, session: str, sources: Collection[tuple[str, int]] | None) -> None:
+        """Make what these segments (device, sequence) hold of a session due again; None, or one that is not known: everything."""
+        known = set(self.session_segments(session))
+        for device, sequence in known if sources is None or not known.issuperset(sources) else sources:
+            self.mark(session, device, sequence, NEW)
 
     def mark_all(self, session: str, state: int, detail: str = "") -> None:
         self.db.execute("UPDATE session_segment SET state=?, until=0, detail=? WHERE session=?", (state, detail, session))

@@ -43,7 +43,13 @@ def test_the_main_job(machine: Make, remote: Path) -> None:
     for m in (a, b):
         m.check_integrity()
         assert m.cli("sync")["upToDate"]
-        assert m.cli("verify") == {"ok": True, "rowsCompared": 631, "differences": [], "waiting": 0}
+        verified = m.cli("verify")
+        assert {name: verified[name] for name in ("ok", "rowsCompared", "differences", "waiting")} == {
+            "ok": True,
+            "rowsCompared": 631,
+            "differences": [],
+            "waiting": 0,
+        }
         status = m.cli("status")
         assert status["configured"]
         assert len(status["devices"]) == 2

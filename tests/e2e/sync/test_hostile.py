@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from protocol.sync import CycleParams, InitParams, LinkParams, StatusParams
+from protocol.sync import CycleParams, InitParams, LinkParams, StatusParams, VerifyParams
 from sidecar.adapters.git import VaultRepo
 from sidecar.adapters.segments import SegmentWriter
 from sidecar.adapters.segments import writer as writer_module
@@ -50,6 +50,7 @@ NONSENSE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "a directory that names what is not there": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
     "a frame that is none": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
     "a frame of gigabytes": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
+    "versions that are no numbers": [(SESSION, "ses_x", {**WHOLE, **TIMES}), (MESSAGE, "msg_x", {**TIMES, "data": '{"role":"user"}'})],
     "the user's own rows": [(MESSAGE, "msg_1u", {**TIMES, "data": '{"role":"user"}'})],
 }
 
@@ -78,6 +79,8 @@ def test_nonsense_of_one_device_touches_nothing_else(machine: Make, remote: Path
     assert {"ses_1", "ses_2"} <= {row[0] for row in b.sql("SELECT id FROM session")}, "one device's nonsense stopped the others"
     for one in (a, b):
         one.check_integrity()
+        damage = {difference.session_id for difference in one.sidecar.verify(VerifyParams(), Task()).differences}
+        assert damage <= {"ses_x", "ses_ghost", ""}, f"verify takes {damage} for damaged because of {case}"
         assert one.sql("SELECT count(*) FROM session WHERE workspace_id IS NOT NULL OR share_url IS NOT NULL") == [(0,)]
         for (directory,) in one.sql("SELECT directory FROM session"):
             assert directory.startswith(str(one.root)), "a record chose a folder outside"
@@ -88,7 +91,8 @@ def _publish(machine: Machine, remote: Path, case: str) -> None:
     writer = SegmentWriter(DEVICE, 1)
     for table, key, columns in NONSENSE[case]:
         session = "ses_1" if case == "the user's own rows" else "ses_x"
-        writer.add(Record(table, key, session, V, columns))
+        version = Version("soon", 0, DEVICE) if case == "versions that are no numbers" else V  # type: ignore[arg-type]
+        writer.add(Record(table, key, session, version, columns))
     if case == "a directory that names what is not there":
         writer._puts["ses_ghost"] = True
     with pytest.MonkeyPatch.context() as patch:

@@ -27,16 +27,23 @@ function group(model: Model, reason: string, entries: Attention[], busy: boolean
   const known = REASONS[reason] ?? { title: reason, text: "" };
   const allow = async (): Promise<void> => {
     const text = "What vanished from this machine is then deleted on all your machines with the next sync.";
-    if (await confirm({ title: "Delete it everywhere?", text, yes: "Delete everywhere", danger: true })) await model.sync(true);
+    if (await confirm({ title: "Delete it everywhere?", text, yes: "Delete everywhere", danger: true })) await model.sync("publish");
   };
+  const shown = reason === "guard" ? entries.filter((entry) => entry.sessionId !== "") : entries; // the other one has the commands of a terminal
   return h(
     "section",
     { class: "stack", "aria-label": known.title },
-    h("div", { class: "row" }, h("h2", {}, known.title, " ", h("span", { class: URGENT.has(reason) ? "tag warn" : "tag" }, String(entries.length)))),
+    h("div", { class: "row" }, h("h2", {}, known.title, " ", h("span", { class: URGENT.has(reason) ? "tag warn" : "tag" }, String(shown.length)))),
     h("p", {}, known.text),
-    h("ul", { class: "list" }, ...(choices.length > 0 ? choices.map((conflict) => conflictItem(model, conflict, busy)) : entries.slice(0, SHOWN).map(item))),
-    choices.length === 0 && entries.length > SHOWN && h("p", { class: "soft" }, `and ${entries.length - SHOWN} more`),
-    reason === "guard" && h("div", { class: "row" }, h("button", { type: "button", class: "danger", key: "allow", disabled: busy, onclick: () => void allow() }, "Yes, it was meant…")),
+    h("ul", { class: "list" }, ...(choices.length > 0 ? choices.map((conflict) => conflictItem(model, conflict, busy)) : shown.slice(0, SHOWN).map(item))),
+    choices.length === 0 && shown.length > SHOWN && h("p", { class: "soft" }, `and ${shown.length - SHOWN} more`),
+    reason === "guard" &&
+      h(
+        "div",
+        { class: "row" },
+        h("button", { type: "button", key: "bring-back", disabled: busy, onclick: () => void model.sync("restore") }, "No, bring them back"),
+        h("button", { type: "button", class: "danger", key: "allow", disabled: busy, onclick: () => void allow() }, "Yes, it was meant…"),
+      ),
   );
 }
 

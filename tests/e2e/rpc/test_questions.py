@@ -1,0 +1,94 @@
+"""The deletion guard's question, as a host that can show it sees it: asked once, and its answer carried out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import edits
+from tests.support.machines import Machine, bare_remote, from_schema
+from tests.support.rawclient import RawClient
+
+COUNT = 22
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    found, remote = from_schema(tmp_path / "a"), bare_remote(tmp_path / "remote.git")
+    db = found.connect()
+    for number in range(COUNT):
+        edits.new_session(db, f"ses_{number:02}", int(time.time() * 1000) - 60_000)
+    db.close()
+    found.cli("init", str(remote), "--encryption", "none")
+    found.cli("sync")
+    return found
+
+
+@pytest.fixture
+def client(machine: Machine) -> Iterator[RawClient]:
+    found = RawClient(machine.environ)
+    yield found
+    found.kill()
+
+
+def vanish(machine: Machine) -> None:
+    db = machine.connect()
+    for (session,) in db.execute("SELECT id FROM session").fetchall():
+        edits.delete_session(db, session)
+    db.close()
+
+
+def question(client: RawClient) -> dict[str, Any]:
+    return client.wait_for("ask-1")
+
+
+def rows(machine: Machine) -> int:
+    return len(machine.sql("SELECT 1 FROM session"))
+
+
+@pytest.mark.parametrize(("title", "left", "tombstones"), [("Bring them back", COUNT, 0), ("Delete on all machines", 0, COUNT)])
+def test_the_answer_is_carried_out(machine: Machine, client: RawClient, title: str, left: int, tombstones: int) -> None:
+    client.initialize(capabilities={"window": {"showMessage": {}}})
+    vanish(machine)
+    assert client.call("sync/run", {})["result"]["guarded"] == COUNT
+    asked = question(client)
+    assert asked["method"] == "window/showMessageRequest"
+    assert str(COUNT) in asked["params"]["message"]
+    assert title in [action["title"] for action in asked["params"]["actions"]]
+    client.send({"jsonrpc": "2.0", "id": "ask-1", "result": {"title": title}})
+    deadline = time.monotonic() + 20
+    while (client.call("sync/status", {})["result"]["guarded"] or rows(machine) != left) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert rows(machine) == left
+    client.call("sync/preview", {})  # takes its turn after the cycle that the answer started
+    assert client.call("sync/run", {})["result"]["guarded"] == 0
+    assert sum(cycle["published"]["tombstones"] for cycle in client.call("sync/history", {})["result"]["cycles"]) == tombstones
+    assert any(message["method"] == "sync/didApply" for message in client.notifications) == bool(left), "open windows are not told"
+
+
+def test_it_is_asked_once_and_no_answer_leaves_it_open(machine: Machine, client: RawClient) -> None:
+    client.initialize(capabilities={"window": {"showMessage": {"messageActionItem": {}}}})
+    vanish(machine)
+    client.call("sync/run", {})
+    question(client)
+    for answer in ({"result": None}, {"error": {"code": -32601, "message": "no"}}, {"result": {"title": "what"}}, {"result": 7}):
+        client.send({"jsonrpc": "2.0", "id": "ask-1", **answer})
+    assert client.call("sync/run", {})["result"]["guarded"] == COUNT
+    assert client.call("sync/status", {})["result"]["guarded"] == COUNT
+    assert "ask-2" not in client.answers, "the same question again"
+    assert client.end() == 0
+
+
+def test_a_host_that_cannot_show_it_is_not_asked(machine: Machine, client: RawClient) -> None:
+    client.initialize()
+    vanish(machine)
+    assert client.call("sync/run", {})["result"]["guarded"] == COUNT
+    client.call("sync/status", {})
+    assert client.answers == {}
+    result = client.call("sync/run", {"deletions": "restore"})["result"]
+    assert (result["guarded"], result["applied"]["sessions"]) == (0, COUNT)
+    assert client.call("sync/run", {"deletions": "perhaps"})["error"]["data"]["kind"] == "invalidParams"

@@ -1,0 +1,240 @@
+"""What vanished in a suspicious way is asked about; "no" brings it back, and nothing is ever published as deleted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, StatusParams, StatusResult
+from sidecar.domain.errors import SidecarError
+from sidecar.domain.task import Task
+from tests.support import edits
+from tests.support.machines import Machine
+from tests.support.tamper import logs
+
+Make = Callable[..., Machine]
+COUNT = 24
+PUBLISH, RESTORE = CycleParams(deletions="publish"), CycleParams(deletions="restore")
+
+
+def at() -> int:
+    return int(time.time() * 1000) - 60_000
+
+
+def sync(machine: Machine, params: CycleParams | None = None) -> CycleResult:
+    return machine.sidecar.run(params or CycleParams(), Task())
+
+
+def status(machine: Machine) -> StatusResult:
+    return machine.sidecar.status(StatusParams(), Task())
+
+
+def edit(machine: Machine, change: Callable[[sqlite3.Connection], Any]) -> None:
+    connection = machine.connect()
+    try:
+        change(connection)
+    finally:
+        connection.close()
+
+
+def sessions(db: sqlite3.Connection) -> None:
+    for number in range(COUNT):
+        edits.new_session(db, f"ses_{number:02}", at(), title=f"talk {number}")
+        edits.add_turn(db, f"ses_{number:02}", f"{number:02}", at())
+    edits.set_todos(db, "ses_00", ["a", "b"], at())
+
+
+@pytest.fixture
+def pair(machine: Make, remote: Path) -> tuple[Machine, Machine]:
+    """Two machines that show the same sessions, half of which the second has gone on with."""
+    a, b = machine("a"), machine("b")
+    edit(a, sessions)
+    key = a.sidecar.init(InitParams(str(remote)), Task()).recovery_key
+    sync(a)
+    b.sidecar.link(LinkParams(str(remote), key), Task())
+    sync(b)
+    edit(b, lambda db: [edits.add_turn(db, f"ses_{number:02}", f"b{number:02}", at() + 1000) for number in range(0, COUNT, 2)])
+    sync(b)
+    sync(a)
+    assert a.content() == b.content()
+    return a, b
+
+
+def replaced(machine: Machine, fresh: Machine) -> None:
+    for path in machine.db.parent.glob("opencode.db*"):
+        path.unlink()
+    os.replace(fresh.db, machine.db)
+
+
+def nothing_is_lost(a: Machine, b: Machine, before: dict[str, dict[str, Any]], tips: dict[str, str], remote: Path) -> None:
+    assert a.content() == before, "what vanished did not come back as it was"
+    a.check_integrity()
+    assert logs(remote) == tips, "an answer that publishes nothing published something"
+    assert sync(a).up_to_date
+    assert sync(b).up_to_date
+    assert b.content() == before
+    assert status(a).guarded == 0
+    assert status(a).guarded_sessions == []
+
+
+def test_a_database_that_was_replaced_by_a_fresh_one_gets_everything_back(pair: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
+    a, b = pair
+    before, tips = a.content(), logs(remote)
+    replaced(a, machine("fresh"))
+    assert sync(a).guarded == COUNT
+    asked = status(a)
+    assert {(g.title, g.whole) for g in asked.guarded_sessions} == {(f"talk {number}", True) for number in range(COUNT)}
+    assert {g.rows for g in asked.guarded_sessions} == {5, 9, 10}
+    assert any("--deletions restore" in entry.detail for entry in asked.attention), "nobody is told what to run"
+    planned = a.sidecar.preview(RESTORE, Task())
+    assert (planned.guarded, planned.applied.sessions, planned.guarded_sessions) == (0, COUNT, [])
+    assert len(a.sidecar.preview(CycleParams(), Task()).guarded_sessions) == COUNT
+    result = sync(a, RESTORE)
+    assert (result.guarded, result.applied.sessions, result.published.tombstones) == (0, COUNT, 0)
+    nothing_is_lost(a, b, before, tips, remote)
+
+
+def test_where_a_project_is_missing_its_sessions_wait_for_it(pair: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
+    a, b = pair
+    before, tips = a.content(), logs(remote)
+    fresh = machine("fresh")
+    project = a.sql("SELECT * FROM project")[0]
+    fresh.sql("DELETE FROM project")
+    replaced(a, fresh)
+    sync(a)
+    result = sync(a, RESTORE)
+    assert (result.unplaced, result.guarded, result.published.tombstones) == (COUNT, 0, 0)
+    assert sync(a).unplaced == COUNT
+    sync(b)
+    assert b.content() == before, "an unplaced session was deleted elsewhere"
+    edit(a, lambda db: db.execute(f"INSERT INTO project VALUES ({','.join('?' * len(project))})", project))
+    assert sync(a).applied.sessions == COUNT
+    nothing_is_lost(a, b, before, tips, remote)
+
+
+def test_without_the_remote_it_comes_back_all_the_same(pair: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
+    a, b = pair
+    before, tips = a.content(), logs(remote)
+    replaced(a, machine("fresh"))
+    aside = remote.with_name("aside.git")
+    remote.rename(aside)
+    with pytest.raises(SidecarError) as caught:
+        sync(a, RESTORE)
+    assert caught.value.kind == "remoteUnreachable"
+    assert a.content() == before
+    aside.rename(remote)
+    nothing_is_lost(a, b, before, tips, remote)
+
+
+def test_rows_deleted_inside_sessions_come_back_and_edits_stay(pair: tuple[Machine, Machine], remote: Path) -> None:
+    a, b = pair
+    before = a.content()
+
+    def change(db: sqlite3.Connection) -> None:
+        for number in range(COUNT):
+            edits.delete_message(db, f"msg_{number:02}a")
+        edits.delete_session(db, "ses_03")
+        edits.rename(db, "ses_04", "renamed")
+        edits.edit_part(db, "prt_msg_04u", "newer", at() + 5000)
+        edits.add_turn(db, "ses_05", "new", at() + 5000)
+
+    edit(a, change)
+    edited = a.content()
+    result = sync(a)
+    assert (result.guarded, result.published.tombstones) == (COUNT, 0)
+    assert {(g.session_id, g.rows, g.whole) for g in status(a).guarded_sessions} >= {("ses_03", 5, True), ("ses_04", 2, False)}
+    diverged = status(a).diverged
+    result = sync(a, RESTORE)
+    assert (result.guarded, result.published.tombstones, result.diverged) == (0, 0, diverged)
+    for table in ("message", "part", "session"):
+        expected = before[table] | edited[table]
+        found = a.content()[table]
+        assert found.keys() == expected.keys()
+        for key, row in expected.items():
+            assert {n: v for n, v in found[key].items() if not n.startswith(("cost", "tokens"))} == {
+                n: v for n, v in row.items() if not n.startswith(("cost", "tokens"))
+            }, f"{table} {key}"
+    sync(b)
+    sync(a)
+    assert a.content() == b.content()
+    assert sync(a).up_to_date
+
+
+def test_yes_deletes_them_everywhere(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    edit(a, lambda db: [edits.delete_session(db, f"ses_{number:02}") for number in range(22)])
+    assert sync(a).guarded == 22
+    assert sync(a, PUBLISH).published.tombstones == 22
+    sync(b)
+    assert a.content() == b.content()
+    assert len(b.content()["session"]) == COUNT - 22
+
+
+def test_few_deletions_are_no_question_unless_the_answer_is_given_first(pair: tuple[Machine, Machine], remote: Path) -> None:
+    a, b = pair
+    before, tips = a.content(), logs(remote)
+    edit(a, lambda db: edits.delete_session(db, "ses_01"))
+    assert sync(a, RESTORE).applied.sessions == 1
+    nothing_is_lost(a, b, before, tips, remote)
+
+
+class Dies(Task):
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.left = left
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_an_answer_that_dies_on_the_way_publishes_no_deletion(pair: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
+    a, b = pair
+    before, tips = a.content(), logs(remote)
+    replaced(a, machine("fresh"))
+    fresh, state = a.db.with_name("kept.db"), a.own_state.with_name("kept")
+    sync(a)
+    shutil.copyfile(a.db, fresh)
+    shutil.copytree(a.own_state, state)
+    for left in (2, 8, 15, 34):
+        for path in a.db.parent.glob("opencode.db*"):
+            path.unlink()
+        shutil.copyfile(fresh, a.db)
+        shutil.rmtree(a.own_state)
+        shutil.copytree(state, a.own_state)
+        with pytest.raises(KeyboardInterrupt):
+            a.sidecar.run(RESTORE, Dies(left))
+        a.check_integrity()
+        assert sync(a).published.tombstones == 0
+        sync(a, RESTORE)
+        assert a.content() == before, f"dead after {left} steps: something did not come back"
+        assert logs(remote) == tips
+    nothing_is_lost(a, b, before, tips, remote)
+
+
+def test_an_answer_that_is_none_is_refused(pair: tuple[Machine, Machine]) -> None:
+    a, _ = pair
+    for call, params in ((a.sidecar.push, RESTORE), (a.sidecar.run, CycleParams(deletions="perhaps")), (a.sidecar.run, CycleParams(True, None, "restore"))):
+        with pytest.raises(SidecarError) as caught:
+            call(params, Task())
+        assert caught.value.kind == "invalidParams"
+
+
+def test_on_the_command_line(pair: tuple[Machine, Machine], machine: Make) -> None:
+    a, _ = pair
+    before = a.content()
+    replaced(a, machine("fresh"))
+    asked = a.run("sync")
+    assert asked.returncode == 3
+    assert "--deletions restore" in asked.stdout
+    assert a.cli("status")["guardedSessions"][0]["title"].startswith("talk")
+    assert a.cli("sync", "--deletions", "restore")["applied"]["sessions"] == COUNT
+    assert a.content() == before
