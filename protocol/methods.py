@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol import common, config, keys, secrets, shell, sync, trust
+from protocol import common, compact, config, keys, secrets, shell, sync, trust
 from protocol.model import Method
 
 NULL: Final = type(None)
@@ -59,6 +59,16 @@ METHODS: Final[tuple[Method, ...]] = (
         True,
         True,
         doc="Rebuild what is ours from the database and the vault, or copy what can be read of a damaged database.",
+    ),
+    Method(
+        "sync/compact",
+        "request",
+        "toServer",
+        compact.CompactParams,
+        compact.CompactResult,
+        True,
+        True,
+        doc="Rewrite this device's own log with what still matters of it, under the current key.",
     ),
     Method("sync/showKey", "request", "toServer", keys.ShowKeyParams, keys.ShowKeyResult, True, doc="The recovery key of this device's vault."),
     Method("sync/rotateKey", "request", "toServer", keys.RotateKeyParams, keys.RotateKeyResult, True, True, doc="Seal with a new key from now on."),

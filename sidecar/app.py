@@ -179,6 +179,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
     def _tools(self) -> Tools:
         import zstandard
 
+        from sidecar.adapters.git.fastimport import Stored
         from sidecar.adapters.git.project import checkout_stamp, describe_checkout
         from sidecar.adapters.segments import SegmentReader, SegmentWriter
         from sidecar.adapters.segments.bounded import decompress
@@ -206,6 +207,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
             compress=compressor.compress,
             decompress=decompress,
             sha256=lambda data: hashlib.sha256(data).digest(),
+            stored_blob=Stored,
             checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
             checkout_stamp=checkout_stamp,
             exists=lambda path: Path(path).is_dir(),

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protocol.compact import CompactParams, CompactResult
 from protocol.trust import (
     DoctorParams,
     DoctorResult,
@@ -68,6 +69,13 @@ class TrustUseCases(Part):
         with suppress(SidecarError):  # it is one of the findings
             identity = self._identity()
         return Doctor(self.settings, identity, task, lambda known: self._workspace(known, remote=False), self._exclusive, offline=params.offline).run()
+
+    def compact(self, params: CompactParams, task: Task) -> CompactResult:
+        """Rewrite this device's own log with what still matters of it; never touches opencode's database."""
+        from sidecar.services.compact import compact
+
+        with self._exclusive(task), self._ours(), self._workspace() as ws:
+            return compact(ws, task, dry=params.dry_run)
 
     def repair(self, params: RepairParams, task: Task) -> RepairResult:
         """Rebuild what is ours from the database and the vault; never writes to opencode's database."""

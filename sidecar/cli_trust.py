@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from protocol.compact import CompactParams, CompactResult
 from protocol.trust import DoctorParams, DoctorResult, HistoryParams, HistoryResult, RepairParams, RepairResult, RestoreParams, RestoreResult
 from sidecar.domain.task import Task
 
@@ -25,6 +26,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     restore.add_argument("--session", metavar="ID", help="this session of it alone")
     doctor = commands.add_parser("doctor", parents=[common], help="check everything that sync depends on")
     doctor.add_argument("--offline", action="store_true", help="do not talk to the remote")
+    compact = commands.add_parser("compact", parents=[common], help="rewrite this device's log with what still matters of it")
+    compact.add_argument("--dry-run", action="store_true", help="say what it would save; change nothing")
     repair = commands.add_parser("repair", parents=[common], help="rebuild what is ours; opencode's database is only read")
     repair.add_argument("--salvage", metavar="FILE", help="copy what can be read of a damaged database into a new file")
 
@@ -41,6 +44,10 @@ def restore(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int
 def doctor(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     result = sidecar.doctor(DoctorParams(args.offline), task)
     return EXIT_DONE if result.ok else EXIT_FAILED, result
+
+
+def compact(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
+    return EXIT_DONE, sidecar.compact(CompactParams(args.dry_run), task)
 
 
 def repair(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
@@ -80,6 +87,25 @@ def doctor_text(result: DoctorResult) -> list[str]:
     return [f"{'✅' if check.ok else '❌'} {check.name}: {check.detail}{f' → {check.remedy}' if check.remedy else ''}" for check in result.checks]
 
 
+def compact_text(result: CompactResult) -> list[str]:
+    before, after = result.before, result.after
+    sizes = f"{_size(before.bytes)} in {before.segments} segments and {before.commits} commits → {_size(after.bytes)} in {after.segments}"
+    if not result.done and after.bytes >= before.bytes and not result.resealed:
+        return [f"✅ Nothing to gain: {sizes}."]
+    lines = [
+        f"{'🧹' if result.done else 'It would be'} {sizes}; {result.dropped} of {result.kept + result.dropped} records {'' if result.done else 'would be '}dropped."
+    ]
+    if result.resealed:
+        lines.append(
+            "   All of it is sealed with the current key." if result.done else "   What is sealed with a former key would be sealed with the current one."
+        )
+    return lines + [f"⚠️ {warning}" for warning in result.warnings]
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MB" if count >= 1 << 20 else f"{count / 1024:.1f} KB"
+
+
 def repair_text(result: RepairResult) -> list[str]:
     return [f"🔧 {action}" for action in result.actions] + [f"   {table}: {rows} rows" for table, rows in (result.salvaged or {}).items()]
 
@@ -89,5 +115,12 @@ COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any
     "restore": restore,
     "doctor": doctor,
     "repair": repair,
+    "compact": compact,
 }
-TEXTS: dict[str, Callable[[Any], list[str]]] = {"history": history_text, "restore": restore_text, "doctor": doctor_text, "repair": repair_text}
+TEXTS: dict[str, Callable[[Any], list[str]]] = {
+    "history": history_text,
+    "restore": restore_text,
+    "doctor": doctor_text,
+    "repair": repair_text,
+    "compact": compact_text,
+}

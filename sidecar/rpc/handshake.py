@@ -27,6 +27,7 @@ METHODS = [
             "restore",
             "doctor",
             "repair",
+            "compact",
             "showKey",
             "rotateKey",
             "forgetDevice",

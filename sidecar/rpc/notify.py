@@ -30,6 +30,7 @@ TITLES = {
     "sync/rotateKey": "🔑 Changing the key",
     "sync/forgetDevice": "🔑 Forgetting a device",
     "sync/repair": "🔧 Repairing",
+    "sync/compact": "🧹 Compacting",
 }
 log = logging.getLogger(__name__)
 Notify = Callable[[str, Any], None]

@@ -39,6 +39,7 @@ _LOOKS = {
     "sync/verify": "verify",
     "sync/doctor": "doctor",
     "sync/repair": "repair",
+    "sync/compact": "compact",
     "sync/allowSecret": "allow_secret",
     "sync/setSecretPolicy": "set_secret_policy",
 }

@@ -12,6 +12,26 @@ HEAD_FILE, SEALED_HEAD_FILE = "head.json", "head"
 MAX_HEAD_BYTES = 1 << 20
 
 
+def own_head(ws: Workspace, sequence: int, path: str, sha256: str, previous: str | None, generation: int) -> dict[str, Any]:
+    """What this device's head says of its log. `generation`: grows with each compaction, 0 before the first."""
+    identity = ws.identity
+    return {
+        "format": FORMAT,
+        "vault": identity.vault_id,
+        "device": {
+            "id": identity.device_id,
+            "name": identity.device_name,
+            "platform": identity.platform,
+            "opencode": ws.shadow.get("opencode", [None])[0],
+        },
+        "sequence": sequence,
+        "generation": generation,
+        "segment": {"path": path, "sha256": sha256},
+        "previous": previous,
+        "published": ws.clock.wall(),
+    }
+
+
 def mark_of(path: str) -> str:
     """The part of a segment's path that follows from its content."""
     return path[-16:]
@@ -46,6 +66,7 @@ def read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
             "published": int(head.get("published") or 0),
             "sequence": head["sequence"],
             "segment": mark_of(str(head["segment"]["path"])),
+            "generation": int(head.get("generation") or 0),
         }
     except (ValueError, KeyError, TypeError):
         raise SidecarError(

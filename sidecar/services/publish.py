@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
+from sidecar.domain.records import MESSAGE, SESSION, Mentions, Record, diverged
 from sidecar.domain.secrets import Finding
-from sidecar.domain.state import APPLIED, ShadowRow
+from sidecar.domain.state import APPLIED, SegmentFile, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.heads import mark_of, written_head
+from sidecar.services.heads import mark_of, own_head, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
-from sidecar.services.workspace import FORMAT, Workspace
+from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
     from sidecar.adapters.segments import SegmentWriter
 
+REPLACED_REF = "refs/replaced/own"
+"""What the own branch was before it was compacted, until the remote is known to have the new log."""
 GUARD_SESSIONS = 20
 GUARD_SHARE = 0.10
 
@@ -150,7 +152,7 @@ class Publisher:
             _, sequence = self.ws.shadow.head_of(self.ws.identity.device_id)
             before = self.ws.shadow.segment(self.ws.identity.device_id, sequence)
             writer = self.ws.tools.segment_writer(
-                self.ws.identity.device_id, sequence + 1, sealer=self.ws.sealer, previous=mark_of(before[1]) if before is not None else None
+                self.ws.identity.device_id, sequence + 1, sealer=self.ws.sealer, previous=mark_of(before.path) if before is not None else None
             )
             self._open = _Open(writer)
         if record.table == MESSAGE and not record.is_tombstone and record.session_id not in self._open.contexts:
@@ -201,26 +203,15 @@ class Publisher:
         identity, shadow = self.ws.identity, self.ws.shadow
         segment = opened.writer.finish()
         parent = self.ws.repo.local_ref(identity.ref)
-        head = {
-            "format": FORMAT,
-            "vault": identity.vault_id,
-            "device": {
-                "id": identity.device_id,
-                "name": identity.device_name,
-                "platform": identity.platform,
-                "opencode": shadow.get("opencode", [None])[0],
-            },
-            "sequence": segment.sequence,
-            "segment": {"path": segment.path, "sha256": segment.sha256},
-            "previous": parent,
-            "published": self.ws.clock.wall(),
-        }
+        generation = int(shadow.info_of(identity.device_id).get("generation", 0))
+        head = own_head(self.ws, segment.sequence, segment.path, segment.sha256, parent, generation)
         files = {segment.path: segment.data, **segment.blobs, **written_head(self.ws, head)}
         self.task.report("record", bytes_done=len(segment.data))
         commit = self.ws.repo.commit(identity.ref, parent, files, f"segment {segment.sequence}", self.ws.clock.wall() // 1000)
         self.outcome.bytes += sum(len(data) for data in files.values())
         with shadow.writing():
-            note_own_segment(self.ws, segment.sequence, self.ws.repo.blob_name(segment.data), segment.path, segment.sessions, commit)
+            file = SegmentFile(segment.sequence, segment.sequence, self.ws.repo.blob_name(segment.data), segment.path)
+            note_own_segment(self.ws, file, segment.mentions, commit, generation)
             by_session: dict[str, list[tuple[str, str, ShadowRow]]] = {}
             for session, table, key, row in opened.rows:
                 if row is not None:
@@ -232,7 +223,7 @@ class Publisher:
                     shadow.drop_rows(session, [(table, key)])
             for session, rows in by_session.items():
                 shadow.put_rows(session, rows)
-            shadow.need_recount(session for session in segment.sessions if len(shadow.writers(session)) > 1)
+            shadow.need_recount(session for session, _ in segment.mentions if len(shadow.writers(session)) > 1)
             for record in opened.tombs:
                 shadow.bury(record.session_id, record.table, record.key, record.seen or {})
             for session, fingerprint, title in opened.scanned:
@@ -240,11 +231,11 @@ class Publisher:
                 shadow.set_waiting(session, None)
 
 
-def note_own_segment(ws: Workspace, sequence: int, blob: str, path: str, mentions: dict[str, Mention], commit: str) -> None:
+def note_own_segment(ws: Workspace, file: SegmentFile, mentions: Mentions, commit: str, generation: int) -> None:
     """Enter a segment of this device's own log into the shadow's index."""
-    ws.shadow.add_segment(ws.identity.device_id, sequence, blob, path, mentions, state=APPLIED)
-    info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
-    ws.shadow.put_device(ws.identity.device_id, info, commit, sequence)
+    ws.shadow.add_segment(ws.identity.device_id, file, mentions, state=APPLIED)
+    info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall(), "generation": generation}
+    ws.shadow.put_device(ws.identity.device_id, info, commit, file.sequence)
 
 
 def note_divergence(ws: Workspace, session: str) -> bool:
@@ -263,14 +254,38 @@ def push_own(ws: Workspace, task: Task, heads: dict[str, str]) -> bool:
     if local is None or local == remote:
         if remote is not None and local is None:
             raise _cloned(ws, remote)
+        ws.repo.forget_ref(REPLACED_REF)
         return False
-    if remote is not None and not ws.repo.is_ancestor(remote, local):
+    compacted = remote is not None and not ws.repo.is_ancestor(remote, local)
+    if remote is not None and compacted and not _was_ours(ws, remote):
         raise _cloned(ws, remote)
     task.report("push")
-    confirmed = ws.repo.push(task, ws.identity.branch)
+    confirmed = _push_over(ws, task, remote) if remote is not None and compacted else ws.repo.push(task, ws.identity.branch)
     with ws.shadow.writing():
         ws.shadow.put("confirmed", confirmed)
+    ws.repo.forget_ref(REPLACED_REF)
     return True
+
+
+def _was_ours(ws: Workspace, commit: str) -> bool:
+    """Whether this device's branch was there before it was compacted."""
+    kept = ws.repo.local_ref(REPLACED_REF)
+    return (kept is not None and ws.repo.is_ancestor(commit, kept)) or commit[:16] in ws.shadow.get("replaced", [])
+
+
+def _push_over(ws: Workspace, task: Task, remote: str) -> str:
+    """Put the compacted log in the place of the one before, which the remote has still. Where no branch may be replaced it goes on top of it."""
+    try:
+        return ws.repo.push(task, ws.identity.branch, force_from=remote)
+    except SidecarError as error:
+        refused = error.kind == "authFailed" or (error.kind == "remoteBusy" and error.detail == "nonFastForward")
+        if not refused or not ws.repo.has(remote) or ws.repo.remote_heads(task).get(ws.identity.branch) != remote:
+            raise
+    commit = ws.repo.put_behind(ws.identity.ref, remote)
+    with ws.shadow.writing():
+        _, sequence = ws.shadow.head_of(ws.identity.device_id)
+        ws.shadow.put_device(ws.identity.device_id, ws.shadow.info_of(ws.identity.device_id), commit, sequence)
+    return ws.repo.push(task, ws.identity.branch)
 
 
 def _cloned(ws: Workspace, remote: str) -> SidecarError:

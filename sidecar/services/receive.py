@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.state import NEW
+from sidecar.domain.records import Mentions
+from sidecar.domain.state import NEW, SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
 from sidecar.services.workspace import Workspace
 
+if TYPE_CHECKING:
+    from sidecar.adapters.segments import SegmentReader
+
 MAX_SEGMENT_BYTES = 96 << 20
-REMOTE_REFS = "refs/remotes/origin/sessions/"
+REMOTE_REFS, KEPT_REFS = "refs/remotes/origin/sessions/", "refs/kept/"
 _BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
 _SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})$")
 
@@ -25,7 +31,7 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     wanted = {}
     for branch, sha in heads.items():
         found = _BRANCH.match(branch)
-        if found and found[1] != ws.identity.device_id and ws.shadow.head_of(found[1])[0] != sha:
+        if found and found[1] != ws.identity.device_id and sha not in (ws.shadow.head_of(found[1])[0], ws.shadow.info_of(found[1]).get("refused")):
             wanted[branch] = sha
     if not wanted:
         return []
@@ -48,8 +54,8 @@ def _index_forgotten(ws: Workspace, task: Task, heads: dict[str, str], wanted: d
     for device, commit in ws.sealer.ring.forgotten if ws.sealer is not None else ():
         kept, known = f"forgotten/{device}", ws.shadow.head_of(device)[0]
         wanted.pop(f"sessions/{device}", None)
-        if known is not None and ws.repo.is_ancestor(commit, known):
-            continue
+        if ws.shadow.info_of(device).get("refused") == commit or (known is not None and ws.repo.is_ancestor(commit, known)):
+            continue  # what is here of it goes as far, or further
         if heads.get(kept) == commit:
             ws.repo.fetch(task, [kept])
             ws.repo.adopt_ref(f"{REMOTE_REFS}{device}", commit)
@@ -68,9 +74,12 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
             raise
         with ws.shadow.writing():
             before, sequence = ws.shadow.head_of(device)
-            if before is not None and error.kind == "segmentCorrupt":
-                ws.repo.adopt_ref(f"refs/kept/{device}", before)  # what was fetched before stays, whatever the remote has now
-            ws.shadow.put_device(device, {"name": device, "problem": error.message}, head if error.kind == "segmentCorrupt" else before, sequence)
+            info = {"name": device} | ws.shadow.info_of(device) | {"problem": error.message}
+            if error.kind == "segmentCorrupt":
+                info["refused"] = head
+                if before is not None:
+                    ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)  # what was fetched before stays, whatever the remote has now
+            ws.shadow.put_device(device, info, before, sequence)
         return [f"{device}: {error.message} {error.remedy}"]
 
 
@@ -78,8 +87,15 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
     """Enter a log's new segments into the shadow, their records in `state`."""
     info = read_head(ws, device, head)
     before, sequence = ws.shadow.head_of(device)
-    if before is not None and info["sequence"] < sequence:
+    generation = int(ws.shadow.info_of(device).get("generation", 0))
+    if before is not None and (info["sequence"] < sequence or info["generation"] < generation):
         raise _gone_back(info["name"], sequence, info["sequence"])
+    if before is not None and info["generation"] > generation:
+        files, mentions = read_log(ws, task, device, head, info)
+        with ws.shadow.writing():
+            ws.shadow.replace_log(device, files, mentions, state=state)
+            ws.shadow.put_device(device, info, head, info["sequence"])
+        return []
     warnings = []
     known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
     troubled = any(d == device for d, _ in known_problems)  # what could not be used may fit now, although it did not change
@@ -92,14 +108,15 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             continue
         number = int(found[1])
         present = ws.shadow.segment(device, number)
-        if present is not None and (device, number) not in known_problems and present[0] == entry.sha:
+        if present is not None and (device, number) not in known_problems and present.blob == entry.sha:
             continue
+        file = SegmentFile(number, number, entry.sha, entry.path)
         try:
-            data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
-            reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number, sealer=ws.sealer)
-            _check_chain(ws, device, number, reader.previous)
+            reader = open_segment(ws, device, file)
+            file = file._replace(first=reader.first)
+            _check_chain(ws, device, file, reader.previous)
             with ws.shadow.writing():
-                ws.shadow.add_segment(device, number, entry.sha, entry.path, reader.sessions(), state=state)
+                ws.shadow.add_segment(device, file, reader.mentions(), state=state)
             sequence = max(sequence, number)
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
@@ -107,22 +124,54 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             warnings.append(f"{info['name']}: {error.message} ({entry.path})")
             if present is None or (device, number) in known_problems:
                 with ws.shadow.writing():
-                    ws.shadow.add_segment(device, number, entry.sha, entry.path, {}, state=NEW, problem=error.message)
+                    ws.shadow.add_segment(device, file, {}, state=NEW, problem=error.message)
     last = ws.shadow.segment(device, info["sequence"])
-    if last is None or mark_of(last[1]) != info["segment"]:
+    if last is None or mark_of(last.path) != info["segment"]:
         warnings.append(f"{info['name']}: the end of its log is missing, or is not what it wrote.")
     with ws.shadow.writing():
         ws.shadow.put_device(device, info, head, sequence)
     return warnings
 
 
-def _check_chain(ws: Workspace, device: str, sequence: int, previous: str | None) -> None:
+def open_segment(ws: Workspace, device: str, file: SegmentFile) -> SegmentReader:
+    """Raises segmentCorrupt, newerFormat, wrongKey."""
+    data = ws.repo.read_blob(file.blob, limit=MAX_SEGMENT_BYTES)
+    return ws.tools.segment_reader(data, file.path, device=device, sequence=file.sequence, sealer=ws.sealer)
+
+
+def read_log(ws: Workspace, task: Task, device: str, commit: str, info: Mapping[str, Any]) -> tuple[list[SegmentFile], Mentions]:
+    """A whole log from its first segment to the one that its head names; all of it or nothing. Raises segmentCorrupt, newerFormat, wrongKey."""
+    files: list[SegmentFile] = []
+    mentions: Mentions = {}
+    entries = sorted(ws.repo.tree(commit, "seg/"), key=lambda entry: entry.path)
+    for index, entry in enumerate(entries):
+        task.report("index", index, len(entries))
+        found = _SEGMENT.match(entry.path)
+        number, last = int(found[1]) if found else 0, files[-1] if files else None
+        file = SegmentFile(number, number, entry.sha, entry.path)
+        reader = open_segment(ws, device, file)
+        if reader.first != (last.sequence + 1 if last else 1) or reader.previous != (mark_of(last.path) if last else None):
+            raise _broken(info["name"], f"{entry.path[:80]} does not follow what is before it")
+        files.append(file._replace(first=reader.first))
+        mentions |= reader.mentions()
+    if not files or files[-1].sequence != info["sequence"] or mark_of(files[-1].path) != info["segment"]:
+        raise _broken(info["name"], "its end is missing, or is not what it wrote")
+    return files, mentions
+
+
+def _check_chain(ws: Workspace, device: str, file: SegmentFile, previous: str | None) -> None:
     """Each segment names the one before it: none can be left out, put in, or taken from an earlier state of the log."""
-    before = ws.shadow.segment(device, sequence - 1)
-    if before is not None and previous is not None and mark_of(before[1]) != previous:
-        raise SidecarError("segmentCorrupt", f"Segment {sequence} does not follow the one that is here", remedy="Nothing of it was used.")
-    if sequence > 1 and (before is None or previous is None) and ws.sealer is not None:
-        raise SidecarError("segmentCorrupt", f"Segment {sequence} does not follow anything that is here", remedy="Nothing of it was used.")
+    before, there = ws.shadow.segment(device, file.first - 1), ws.shadow.segment(device, file.sequence)
+    if there is not None and (there.first, there.sequence) != (file.first, file.sequence):
+        raise SidecarError("segmentCorrupt", f"Segment {file.sequence} is in a compacted one already", remedy="Nothing of it was used.")
+    if before is not None and previous is not None and mark_of(before.path) != previous:
+        raise SidecarError("segmentCorrupt", f"Segment {file.sequence} does not follow the one that is here", remedy="Nothing of it was used.")
+    if file.first > 1 and (before is None or previous is None) and ws.sealer is not None:
+        raise SidecarError("segmentCorrupt", f"Segment {file.sequence} does not follow anything that is here", remedy="Nothing of it was used.")
+
+
+def _broken(name: str, why: str) -> SidecarError:
+    return SidecarError("segmentCorrupt", f"The compacted log of {name} is damaged: {why}.", remedy="What was here of it before stays in use.")
 
 
 def _gone_back(name: str, known: int, found: int) -> SidecarError:

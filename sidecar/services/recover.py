@@ -14,7 +14,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import SESSION, TODO, Group, Record, Version
 from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_fetched, index_log, is_log_branch
+from sidecar.services.receive import REMOTE_REFS, index_fetched, index_log, is_log_branch, open_segment
 from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.secrets import Originals
@@ -147,11 +147,10 @@ def _groups(ws: Workspace, task: Task, device: str, *, after: int, only: frozens
     if only is not None and not only:
         return
     segments = ws.shadow.segments(device, after)
-    for index, (sequence, blob, path) in enumerate(segments):
+    for index, file in enumerate(segments):
         task.report("recover", index, len(segments))
         try:
-            data = ws.repo.read_blob(blob, limit=MAX_SEGMENT_BYTES)
-            yield from ws.tools.segment_reader(data, path, device=device, sequence=sequence, sealer=ws.sealer).groups(only)
+            yield from open_segment(ws, device, file).groups(only)
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise

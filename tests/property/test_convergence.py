@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from protocol.compact import CompactParams
 from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, VerifyParams
 from protocol.trust import HistoryParams, RestoreParams
 from sidecar.domain.errors import SidecarError
@@ -191,6 +193,15 @@ class Devices(RuleBasedStateMachine):
         except Crash:
             pass
 
+    @rule(index=st.integers(0, 4), after=st.one_of(st.none(), st.integers(1, 30)))
+    def compact(self, index: int, after: int | None) -> None:
+        """Rewriting a log changes nothing that anybody sees, also when it dies on the way."""
+        machine = self.pick(index)
+        try:
+            self.patiently(lambda: machine.sidecar.compact(CompactParams(), Task() if after is None else CrashingTask(after)))
+        except Crash:
+            pass
+
     @precondition(lambda self: bool(self.machines))
     @rule(index=st.integers(0, 4))
     def lose_shadow(self, index: int) -> None:
@@ -212,16 +223,19 @@ class Devices(RuleBasedStateMachine):
         return [self.cycle(machine) for machine in self.machines]
 
     def cycle(self, machine: Machine, kind: str = "run") -> CycleResult:
+        result: CycleResult = self.patiently(lambda: getattr(machine.sidecar, kind)(CycleParams(), Task()))
+        return result
+
+    def patiently(self, work: Callable[[], Any]) -> Any:
         """A push that a crash took down may have left its lock in the remote, which counts as dead ten seconds later."""
         try:
-            result: CycleResult = getattr(machine.sidecar, kind)(CycleParams(), Task())
+            return work()
         except SidecarError as error:
             if error.kind != "remoteBusy":
                 raise
             for lock in (self.root / "remote.git/refs").rglob("*.lock"):
                 os.utime(lock, (0, 0))
-            result = getattr(machine.sidecar, kind)(CycleParams(), Task())
-        return result
+            return work()
 
     def converge(self) -> None:
         for _ in range(8):

@@ -90,7 +90,7 @@ def _publish(machine: Machine, remote: Path, case: str) -> None:
         session = "ses_1" if case == "the user's own rows" else "ses_x"
         writer.add(Record(table, key, session, V, columns))
     if case == "a directory that names what is not there":
-        writer._puts["ses_ghost"] = True
+        writer._puts["ses_ghost", 1] = True
     with pytest.MonkeyPatch.context() as patch:
         if case == "a frame that is none":
             patch.setattr(writer_module, "_compress", lambda *_: b"nonsense")

@@ -79,9 +79,9 @@ def test_reading_some_sessions_gives_all_of_them_and_nothing_else(records: list[
 @given(logs)
 def test_the_directory_tells_what_the_records_say(records: list[Record]) -> None:
     data, path, _ = write(records)
-    mentions = SegmentReader(data, path, device=DEVICE, sequence=1).sessions()
-    assert mentions.keys() == {record.session_id for record in records}
-    for session, mention in mentions.items():
+    mentions = SegmentReader(data, path, device=DEVICE, sequence=1).mentions()
+    assert mentions.keys() == {(record.session_id, 1) for record in records}
+    for (session, _), mention in mentions.items():
         assert mention.puts == any(not r.is_tombstone for r in records if r.session_id == session)
 
 
