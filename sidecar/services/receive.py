@@ -161,9 +161,10 @@ def read_log(ws: Workspace, task: Task, device: str, commit: str, info: Mapping[
 
 def _check_chain(ws: Workspace, device: str, file: SegmentFile, previous: str | None) -> None:
     """Each segment names the one before it: none can be left out, put in, or taken from an earlier state of the log."""
-    before, there = ws.shadow.segment(device, file.first - 1), ws.shadow.segment(device, file.sequence)
-    if there is not None and (there.first, there.sequence) != (file.first, file.sequence):
-        raise SidecarError("segmentCorrupt", f"Segment {file.sequence} is in a compacted one already", remedy="Nothing of it was used.")
+    before = ws.shadow.segment(device, file.first - 1)
+    for there in ws.shadow.segments(device, file.first - 1, limit=1):
+        if there.first <= file.sequence and (there.first, there.sequence) != (file.first, file.sequence):
+            raise SidecarError("segmentCorrupt", f"Segment {file.sequence} is of another state of this log", remedy="Nothing of it was used.")
     if before is not None and previous is not None and mark_of(before.path) != previous:
         raise SidecarError("segmentCorrupt", f"Segment {file.sequence} does not follow the one that is here", remedy="Nothing of it was used.")
     if file.first > 1 and (before is None or previous is None) and ws.sealer is not None:

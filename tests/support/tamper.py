@@ -46,6 +46,10 @@ def segments(tree: Path) -> list[Path]:
     return sorted((tree / "seg").rglob("*-*"))
 
 
+def blob(remote: Path, name: str) -> bytes:
+    return subprocess.run(["git", "cat-file", "blob", name], cwd=remote, env=_ENVIRON, check=True, capture_output=True).stdout
+
+
 def every_byte(remote: Path) -> bytes:
     """All objects of a repository, unpacked, reachable or not, and its refs."""
     names = git(remote, "cat-file", "--batch-check=%(objectname)", "--batch-all-objects").split()
