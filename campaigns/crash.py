@@ -183,6 +183,29 @@ def _move_again(world: World) -> None:
         one.cli("init", "--move-to", str(world.root / "other.git"))
 
 
+def _worn(world: World) -> None:
+    """A log of which much is superseded, a part of it large, and a device that has the first half of it."""
+    _published(world)
+    world.b.cli("sync", expect=(0, 3))
+    connection = world.a.connect()
+    at = int(time.time() * 1000) - ABANDONED_MS - 60_000
+    parts = [row[0] for row in connection.execute("SELECT id FROM part ORDER BY id LIMIT 3")]
+    (session,) = connection.execute("SELECT id FROM session ORDER BY id LIMIT 1").fetchone()
+    for number in range(4):
+        for part in parts:
+            edits.edit_part(connection, part, f"edit {number} " * 150_000, at + number)
+        edits.rename(connection, session, f"title {number}")
+        world.a.cli("sync", expect=(0, 3))
+    connection.close()
+    (world.root / "key").write_text(world.a.cli("rotate-key")["recoveryKey"])
+    world.b.cli("link", str(world.remote), "--key-file", str(world.root / "key"))
+
+
+def _compact_again(world: World) -> None:
+    world.a.cli("compact")
+    require(world.a.cli("compact")["done"] is False, "a compacted log is compacted again and again")
+
+
 def _nothing(_world: World) -> None:
     pass
 
@@ -196,6 +219,7 @@ OPERATIONS = [
     Operation("restore", _deleted, "b", lambda w: ["restore", (w.root / "cycle").read_text()], _restore_again),
     Operation("forget", _three, "a", lambda w: ["forget-device", (w.root / "lost").read_text()], _forget_again),
     Operation("move", _with_other, "a", lambda w: ["init", "--move-to", str(w.root / "other.git")], _move_again),
+    Operation("compact", _worn, "a", lambda _: ["compact"], _compact_again),
     Operation("rotate", _published, "a", lambda _: ["rotate-key"], _rotate_again),
 ]
 

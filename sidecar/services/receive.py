@@ -114,12 +114,13 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
         try:
             reader = open_segment(ws, device, file)
             file = file._replace(first=reader.first)
+            _check_state(ws, device, info["name"], file)
             _check_chain(ws, device, file, reader.previous)
             with ws.shadow.writing():
                 ws.shadow.add_segment(device, file, reader.mentions(), state=state)
             sequence = max(sequence, number)
         except SidecarError as error:
-            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+            if isinstance(error, _OtherState) or error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise
             warnings.append(f"{info['name']}: {error.message} ({entry.path})")
             if present is None or (device, number) in known_problems:
@@ -159,12 +160,20 @@ def read_log(ws: Workspace, task: Task, device: str, commit: str, info: Mapping[
     return files, mentions
 
 
+class _OtherState(SidecarError):
+    """A log is put together from before and after a compaction: nothing of it is used."""
+
+
+def _check_state(ws: Workspace, device: str, name: str, file: SegmentFile) -> None:
+    for there in ws.shadow.segments(device, file.first - 1, limit=1):
+        if there.first <= file.sequence and (there.first, there.sequence) != (file.first, file.sequence):
+            text = f"The log of {name} has segments of before and after it was compacted."
+            raise _OtherState("segmentCorrupt", text, detail=file.path, remedy="Nothing new of it was used; that machine's next sync mends it.")
+
+
 def _check_chain(ws: Workspace, device: str, file: SegmentFile, previous: str | None) -> None:
     """Each segment names the one before it: none can be left out, put in, or taken from an earlier state of the log."""
     before = ws.shadow.segment(device, file.first - 1)
-    for there in ws.shadow.segments(device, file.first - 1, limit=1):
-        if there.first <= file.sequence and (there.first, there.sequence) != (file.first, file.sequence):
-            raise SidecarError("segmentCorrupt", f"Segment {file.sequence} is of another state of this log", remedy="Nothing of it was used.")
     if before is not None and previous is not None and mark_of(before.path) != previous:
         raise SidecarError("segmentCorrupt", f"Segment {file.sequence} does not follow the one that is here", remedy="Nothing of it was used.")
     if file.first > 1 and (before is None or previous is None) and ws.sealer is not None:
