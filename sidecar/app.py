@@ -57,6 +57,8 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         self.settings, self._wall = settings, wall
         self._mutex = threading.Lock()
         self._running: _Running | None = None
+        self.upkeep_due = False
+        """The last cycle found that `upkeep` has something to do."""
 
     def close(self) -> None:
         """Nothing is kept open between operations."""
@@ -100,10 +102,13 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
 
     def _cycle(self, params: CycleParams, task: Task, *, publish: bool = True, fetch: bool = True) -> CycleResult:
         from sidecar.services.cycle import run_cycle
+        from sidecar.services.upkeep import is_due
 
         with self._recording_errors(), self._exclusive(task), self._ours(), self._workspace() as ws:
             kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": params.allow_deletions}
-            return self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
+            result = self._with_config(ws, lambda: run_cycle(ws, task, **kind), task, **kind)
+            self.upkeep_due = publish and is_due(ws)
+            return result
 
     # --- looking --------------------------------------------------------------------------------------------------
     def status(self, _params: StatusParams, _task: Task) -> StatusResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from abc import abstractmethod
 from contextlib import suppress
@@ -25,13 +26,20 @@ from sidecar.domain.task import Task
 from sidecar.services.workspace import Identity
 
 if TYPE_CHECKING:
+    from sidecar.domain.config_plan import ConfigSettings
     from sidecar.services.workspace import Workspace
 
 MAX_HISTORY = 1_000
+log = logging.getLogger(__name__)
 
 
 class TrustUseCases(Part):
     """Part of `Sidecar`, which gives it the rest."""
+
+    upkeep_due: bool
+
+    @abstractmethod
+    def _config_settings(self) -> tuple[ConfigSettings, list[str], Path]: ...
 
     @abstractmethod
     def _files_of(self, cycle: str) -> list[str]: ...
@@ -76,6 +84,22 @@ class TrustUseCases(Part):
 
         with self._exclusive(task), self._ours(), self._workspace() as ws:
             return compact(ws, task, dry=params.dry_run)
+
+    def upkeep(self, task: Task) -> bool:
+        """What is due and nobody asks for; to be called when nothing waits. Whether something was done; what stops it is left for later."""
+        from sidecar.services.upkeep import upkeep
+
+        self.upkeep_due = False
+        try:
+            with self._ours():
+                wanted = self._config_settings()[0].switches["autoCompact"]
+            if not wanted:
+                return False
+            with self._exclusive(task), self._ours(), self._workspace() as ws:
+                return upkeep(ws, task)
+        except SidecarError as error:
+            log.info("upkeep was left for later: %s", error.kind)
+            return False
 
     def repair(self, params: RepairParams, task: Task) -> RepairResult:
         """Rebuild what is ours from the database and the vault; never writes to opencode's database."""

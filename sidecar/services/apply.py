@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.counters import recompute
@@ -26,6 +27,7 @@ from sidecar.domain.state import (
     LocalChange,
     Op,
     Row,
+    SegmentFile,
     ShadowRow,
     Waiting,
     WriteCounts,
@@ -129,10 +131,10 @@ class Applier:
 
     def _by_file(self, wanted: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, set[Place]]]:
         """(device, places that are in one file), so that each file is read once."""
-        found: dict[tuple[str, str], set[Place]] = {}
+        found: dict[tuple[str, SegmentFile | None], set[Place]] = {}
+        file_of = cache(self.ws.shadow.segment)
         for device, place in wanted:
-            file = self.ws.shadow.segment(device, place[1])
-            found.setdefault((device, file.blob if file else ""), set()).add(place)
+            found.setdefault((device, file_of(device, place[1])), set()).add(place)
         return ((device, places) for (device, _), places in found.items())
 
     def _unusable(self, device: str, places: set[Place], error: SidecarError) -> None:

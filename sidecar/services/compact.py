@@ -38,10 +38,10 @@ MAX_REPLACED = 50_000
 """Former commits of the own branch that are remembered, so that a remote that was put back to one of them is recognised."""
 
 
-def compact(ws: Workspace, task: Task, *, dry: bool = False) -> CompactResult:
+def compact(ws: Workspace, task: Task, *, dry: bool = False, share: float = 1.0) -> CompactResult:
     """Rewrite this device's own log. Done when the remote has confirmed it. The caller holds the lock.
 
-    `dry`: only say what it would save. Raises segmentCorrupt when the own log cannot be read whole, and what a push raises.
+    `dry`: only say what it would save. `share`: only if less than this share of its bytes is left, or something is under a former key. Raises segmentCorrupt when the own log cannot be read whole, and what a push raises.
     """
     if recover(ws, task)[0]:
         with ws.shadow.writing():
@@ -58,7 +58,7 @@ def compact(ws: Workspace, task: Task, *, dry: bool = False) -> CompactResult:
         rewrite = _Rewrite(ws, task, old, folder)
         rewrite.run()
         result = rewrite.result()
-        if dry or not rewrite.worth:
+        if dry or not rewrite.is_worth(share):
             return result
         new, files = rewrite.commit()
     _switch(ws, old.commit, new, files, rewrite.mentions)
@@ -165,12 +165,11 @@ class _Rewrite:
             self.task.report("compact", index, len(parts))
             self._segment(part)
 
-    @property
-    def worth(self) -> bool:
-        """Whether it saves anything, or takes something out of the reach of a former key."""
+    def is_worth(self, share: float) -> bool:
+        """Whether it saves as much, or takes something out of the reach of a former key."""
         result = self.result()
         less = result.dropped or result.dropped_values or result.after.segments < result.before.segments
-        return self._stale or bool(less and result.after.bytes < result.before.bytes)
+        return self._stale or bool(less and result.after.bytes < result.before.bytes * share)
 
     def result(self) -> CompactResult:
         after = LogSize(_content_bytes(self._sizes.items()), len(self._segments), 1)
