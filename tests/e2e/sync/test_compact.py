@@ -186,6 +186,38 @@ def test_everybody_ends_with_the_same_whenever_they_come(either: Vault) -> None:
     same(*everybody)
 
 
+def test_a_new_device_with_an_old_copy_of_the_database_takes_nothing_back(vault: Vault) -> None:
+    """What it has is in no log any more: it must not pass for news."""
+    c = vault.machine("c")
+    turn(vault.a, "4", session="ses_1")
+    backup = vault.a.connect()
+    copy = c.connect()
+    backup.backup(copy)
+    at = START + 10**8
+    edits.rename(backup, "ses_1", "the newest title")
+    edits.edit_part(backup, part_of(vault.a, "ses_2"), "the newest text", at)
+    edits.edit_part(backup, part_of(vault.a, "ses_1"), "this, too", at)
+    edits.set_todos(backup, "ses_1", ["newest"], at)
+    edits.delete_message(backup, str(vault.a.sql("SELECT id FROM message WHERE session_id='ses_1' ORDER BY id DESC")[0][0]))
+    edits.add_turn(copy, "ses_1", "9", at + 10**6, "written on the copy")
+    backup.close()
+    copy.close()
+    run(vault.a)
+    truth = vault.a.content()
+    assert compact(vault.a).done
+    c.sidecar.link(LinkParams(str(vault.remote), key=vault.key), Task())
+    for _ in range(2):
+        for one in (c, vault.a, vault.b):
+            run(one)
+    same(vault.a, vault.b, c)
+    for table in ("message", "part", "todo"):
+        found = c.content()[table]
+        new = {key for key in found if "9" in key}
+        assert {key: row for key, row in found.items() if key not in new} == truth[table], f"{table}: an old copy was taken for the newest"
+        assert new or table == "todo", "what was written on the copy is gone"
+    assert c.content()["session"]["ses_1"]["title"] == "the newest title"
+
+
 def test_the_local_copy_gets_smaller_and_what_waits_stays_readable(either: Vault) -> None:
     """A session whose project is not here waits in the log, a large value of it beside; both devices compact meanwhile."""
     before = either.a.sidecar.status(StatusParams(), Task()).vault_bytes
