@@ -271,7 +271,8 @@ class _Rewrite:
         generation = max(int(self.old.info["generation"]) + 1, ws.clock.wall())
         head = own_head(ws, last.sequence, last.path, last.sha256, None, generation)
         ws.repo.forget_ref(NEW_REF)
-        new = ws.repo.commit(NEW_REF, None, {**self._files, **written_head(ws, head)}, f"compacted to segment {last.sequence}", ws.clock.wall() // 1000)
+        files = {**self._files, **written_head(ws, head)}
+        new = ws.repo.commit(NEW_REF, None, files, f"compacted to segment {last.sequence}", ws.clock.wall() // 1000, task=self.task)
         return new, self._read_back(new)
 
     def _read_back(self, new: str) -> list[SegmentFile]:

@@ -237,7 +237,17 @@ class VaultRepo:
         """A file of a commit; None when there is none. Raises segmentCorrupt."""
         return self._objects.read(f"{_sha(commit)}:{path}", limit=limit)
 
-    def commit(self, ref: str, parent: str | None, files: Mapping[str, Content], message: str, at: int, executable: Container[str] = ()) -> str:
+    def commit(
+        self,
+        ref: str,
+        parent: str | None,
+        files: Mapping[str, Content],
+        message: str,
+        at: int,
+        executable: Container[str] = (),
+        *,
+        task: Task | None = None,
+    ) -> str:
         """Add these files (None: remove) on top of `parent` (None: no history) and move `ref` there. One process; durable on return.
 
         Raises conflict when `ref` is somewhere else than at `parent`.
@@ -248,7 +258,7 @@ class VaultRepo:
             raise _moved(ref)
         stream = commit_stream(ref, _sha(parent) if parent else None, files, message, at, executable)
         try:
-            made = self._git.run("fast-import", "--quiet", "--done", "--depth=0", feed=stream).decode().strip()
+            made = self._git.run("fast-import", "--quiet", "--done", "--depth=0", feed=stream, task=task).decode().strip()
         except BaseException as error:
             layout.clear_leftovers(self.path)  # its crash report repeats what it was fed
             if isinstance(error, SidecarError) and "Not updating" in error.detail:
