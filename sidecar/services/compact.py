@@ -41,7 +41,8 @@ MAX_REPLACED = 50_000
 def compact(ws: Workspace, task: Task, *, dry: bool = False, share: float = 1.0) -> CompactResult:
     """Rewrite this device's own log. Done when the remote has confirmed it. The caller holds the lock.
 
-    `dry`: only say what it would save. `share`: only if less than this share of its bytes is left, or something is under a former key. Raises segmentCorrupt when the own log cannot be read whole, and what a push raises.
+    `dry`: only say what it would save. `share`: only if less than this share of its bytes is left, or something is under a former key.
+    Raises segmentCorrupt when the own log cannot be read whole, and what a push raises.
     """
     if recover(ws, task)[0]:
         with ws.shadow.writing():
