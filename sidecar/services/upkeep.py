@@ -13,18 +13,22 @@ MIN_BYTES = 8 << 20
 """A smaller log is left alone."""
 MAX_SHARE = 0.5
 """What is left must be less than this share, or a former key must go: else the log stays as it is."""
-_NEXT = "upkeep_next"
+LOOK, MEASURE = "upkeep_look", "upkeep_measure"
+"""When to look next whether there is anything to do (loading the keys costs something), and when to look at the size of the log."""
 
 
 def is_due(ws: Workspace) -> bool:
     """Whether `upkeep` should be called when there is nothing else to do; said once an hour at most. The caller holds the lock."""
-    wait = ws.shadow.get(_NEXT, 0) - time.time()
-    commit, resealing = ws.repo.local_ref(ws.identity.ref), _under_former_key(ws)
-    if commit is None or 0 < wait <= (HOUR if resealing else WEEK):
+    if _waits(ws, LOOK, HOUR):
         return False
-    due = resealing or sum(entry.size for entry in ws.repo.tree(commit, sizes=True)) >= MIN_BYTES
-    _next(ws, HOUR if due else WEEK)
-    return due
+    _set(ws, LOOK, HOUR)
+    commit = ws.repo.local_ref(ws.identity.ref)
+    if commit is None or _under_former_key(ws):
+        return commit is not None
+    if _waits(ws, MEASURE, WEEK):
+        return False
+    _set(ws, MEASURE, WEEK)
+    return sum(entry.size for entry in ws.repo.tree(commit, sizes=True)) >= MIN_BYTES
 
 
 def upkeep(ws: Workspace, task: Task) -> bool:
@@ -35,11 +39,11 @@ def upkeep(ws: Workspace, task: Task) -> bool:
     try:
         done = compact(ws, task, share=MAX_SHARE).done
     except SidecarError:
-        _next(ws, HOUR if _under_former_key(ws) else DAY)
+        _set(ws, MEASURE, DAY)
         raise
     with ws.shadow.writing():
         ws.shadow.put("sealed_with", key)
-    _next(ws, WEEK)
+    _set(ws, MEASURE, WEEK)
     return done
 
 
@@ -52,6 +56,11 @@ def _current_key(ws: Workspace) -> str | None:
     return ws.sealer.ring.current.id.hex() if ws.sealer is not None else None
 
 
-def _next(ws: Workspace, seconds: int) -> None:
+def _waits(ws: Workspace, what: str, longest: int) -> bool:
+    """Also after the clock was turned back not for ever."""
+    return bool(0 < ws.shadow.get(what, 0) - time.time() <= longest)
+
+
+def _set(ws: Workspace, what: str, seconds: int) -> None:
     with ws.shadow.writing():
-        ws.shadow.put(_NEXT, int(time.time()) + seconds)
+        ws.shadow.put(what, int(time.time()) + seconds)
