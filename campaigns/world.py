@@ -225,6 +225,27 @@ def _back_again(world: World) -> None:
     world.a.cli("sync", "--deletions", "restore")
 
 
+def _worn(world: World) -> None:
+    """A log of which much is superseded, a part of it large, and a device that has the first half of it."""
+    _known(world)
+    connection = world.a.connect()
+    at = int(time.time() * 1000) - ABANDONED_MS - 60_000
+    parts = [row[0] for row in connection.execute("SELECT id FROM part ORDER BY id LIMIT 3")]
+    (session,) = connection.execute("SELECT id FROM session ORDER BY id LIMIT 1").fetchone()
+    for number in range(4):
+        for part in parts:
+            edits.edit_part(connection, part, f"edit {number} " * 150_000, at + number)
+        edits.rename(connection, session, f"title {number}")
+        world.a.cli("sync", expect=(0, 3))
+    connection.close()
+    world.a.cli("rotate-key")
+
+
+def _compact_again(world: World) -> None:
+    world.a.cli("compact")
+    require(world.a.cli("compact")["done"] is False, "a compacted log is compacted again and again")
+
+
 def _nothing(_world: World) -> None:
     pass
 
@@ -240,6 +261,7 @@ OPERATIONS = [
     Operation("move", _with_other, "a", lambda w: ["init", "--move-to", str(w.root / "other.git")], _move_again),
     Operation("rotate", _known, "a", lambda _: ["rotate-key"], _rotate_again),
     Operation("adopt", _handed, "b", lambda _: ["sync"], _one_key),
+    Operation("compact", _worn, "a", lambda _: ["compact"], _compact_again),
     Operation("repair", _damaged, "a", lambda _: ["repair"], _repair_again),
     Operation("back", _vanished, "a", lambda _: ["sync", "--deletions", "restore"], _back_again),
 ]

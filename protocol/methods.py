@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol import common, config, keys, secrets, shell, sync, trust
+from protocol import common, compact, config, keys, secrets, shell, sync, trust
 from protocol.model import Method
 
 NULL: Final = type(None)
@@ -80,6 +80,16 @@ METHODS: Final[tuple[Method, ...]] = (
         True,
         True,
         doc="What could not be read or held here, whose and why; or try it again now.",
+    ),
+    Method(
+        "sync/compact",
+        "request",
+        "toServer",
+        compact.CompactParams,
+        compact.CompactResult,
+        True,
+        True,
+        doc="Rewrite this device's own log with what still matters of it, under the current key.",
     ),
     Method("sync/showKey", "request", "toServer", keys.ShowKeyParams, keys.ShowKeyResult, True, doc="The recovery key of this device's vault."),
     Method("sync/rotateKey", "request", "toServer", keys.RotateKeyParams, keys.RotateKeyResult, True, True, doc="Seal with a new key from now on."),

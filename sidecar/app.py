@@ -66,6 +66,8 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         self.settings, self._wall = settings, wall
         self._mutex, self._turn = threading.Lock(), threading.Lock()
         self._running: _Running | None = None
+        self.upkeep_due = False
+        """The last cycle found that `upkeep` has something to do."""
 
     def close(self) -> None:
         """Nothing is kept open between operations."""
@@ -113,6 +115,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
 
     def _cycle(self, params: CycleParams, task: Task, *, publish: bool = True, fetch: bool = True) -> CycleResult:
         from sidecar.services.cycle import run_cycle
+        from sidecar.services.upkeep import is_due
 
         answer = deletions_of(params)
         if answer == "restore" and not fetch:
@@ -121,7 +124,9 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
             if publish:
                 self._still_private(ws.identity, task)
             kind: dict[str, bool] = {"publish": publish, "fetch": fetch, "allow_deletions": answer == "publish"}
-            return self._with_config(ws, lambda: run_cycle(ws, task, **kind, restore_deletions=answer == "restore"), task, **kind)
+            result = self._with_config(ws, lambda: run_cycle(ws, task, **kind, restore_deletions=answer == "restore"), task, **kind)
+            self.upkeep_due = publish and is_due(ws)
+            return result
 
     # --- looking --------------------------------------------------------------------------------------------------
     def status(self, _params: StatusParams, _task: Task) -> StatusResult:
@@ -201,6 +206,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
     def _tools(self) -> Tools:
         import zstandard
 
+        from sidecar.adapters.git.fastimport import Stored
         from sidecar.adapters.git.project import checkout_stamp, describe_checkout
         from sidecar.adapters.segments import SegmentReader, SegmentWriter, reseal
         from sidecar.adapters.segments.bounded import decompress
@@ -231,6 +237,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
             compress=compressor.compress,
             decompress=decompress,
             sha256=lambda data: hashlib.sha256(data).digest(),
+            stored_blob=Stored,
             checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
             checkout_stamp=checkout_stamp,
             exists=lambda path: Path(path).is_dir(),

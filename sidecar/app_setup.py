@@ -99,8 +99,9 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 if heads and self._vault_of(repo, task, lost=remote == identity.remote) not in (identity.vault_id, None):
                     raise SidecarError("remoteNotEmpty", "The new remote holds another vault.", remedy="Give an empty repository.")
                 repo.push_known(task, setup.DEFAULT_BRANCH, heads)
-                if identity.branch in heads:
-                    repo.push(task, identity.branch)
+                mine = repo.local_ref(identity.ref)
+                if identity.branch in heads and mine is not None and repo.is_ancestor(heads[identity.branch], mine):
+                    repo.push(task, identity.branch)  # else it was compacted since somebody took it there: the next cycle puts that right
             self._write_identity(replace(identity, remote=remote, embedded=False))
             return InitResult(identity.vault_id, identity.device_id, self._display(remote))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from abc import abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protocol.compact import CompactParams, CompactResult
 from protocol.trust import (
     DoctorParams,
     DoctorResult,
@@ -26,13 +28,20 @@ from sidecar.domain.task import Task
 from sidecar.services.workspace import Identity
 
 if TYPE_CHECKING:
+    from sidecar.domain.config_plan import ConfigSettings
     from sidecar.services.workspace import Workspace
 
 MAX_HISTORY = 1_000
+log = logging.getLogger(__name__)
 
 
 class TrustUseCases(Part):
     """Part of `Sidecar`, which gives it the rest."""
+
+    upkeep_due: bool
+
+    @abstractmethod
+    def _config_settings(self) -> tuple[ConfigSettings, list[str], Path]: ...
 
     @abstractmethod
     def _files_of(self, cycle: str) -> list[str]: ...
@@ -84,6 +93,29 @@ class TrustUseCases(Part):
                 return retry(ws, task)
         with self._ours(), self._workspace(remote=False) as ws:
             return listing(ws)
+
+    def compact(self, params: CompactParams, task: Task) -> CompactResult:
+        """Rewrite this device's own log with what still matters of it; never touches opencode's database."""
+        from sidecar.services.compact import compact
+
+        with self._exclusive(task), self._ours(), self._workspace() as ws:
+            return compact(ws, task, dry=params.dry_run)
+
+    def upkeep(self, task: Task) -> bool:
+        """What is due and nobody asks for; to be called when nothing waits. Whether something was done; what stops it is left for later."""
+        from sidecar.services.upkeep import upkeep
+
+        self.upkeep_due = False
+        try:
+            with self._ours():
+                wanted = self._config_settings()[0].switches["autoCompact"]
+            if not wanted:
+                return False
+            with self._exclusive(task), self._ours(), self._workspace() as ws:
+                return upkeep(ws, task)
+        except SidecarError as error:
+            log.info("upkeep was left for later: %s", error.kind)
+            return False
 
     def repair(self, params: RepairParams, task: Task) -> RepairResult:
         """Rebuild what is ours from the database and the vault; never writes to opencode's database."""

@@ -154,6 +154,8 @@ def _run(args: argparse.Namespace, output: _Output, cancelled: threading.Event) 
     with progress(cancelled, quiet=output.quiet, verbose=getattr(args, "verbose", False)) as task:
         status, result = _COMMANDS[args.command](sidecar, args, task)
     output.result(result, cli_text.TEXTS[args.command])
+    if sidecar.upkeep_due:  # the result is out: nobody waits for this
+        sidecar.upkeep(Task(None, cancelled))
     return status
 
 

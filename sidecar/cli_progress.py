@@ -27,6 +27,9 @@ LABELS = {
     "index": "reading other logs",
     "apply": "applying sessions",
     "verify": "comparing",
+    "survey": "looking what still matters",
+    "compact": "writing the log again",
+    "tidy": "clearing up",
 }
 
 

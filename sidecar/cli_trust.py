@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from protocol.compact import CompactParams, CompactResult
 from protocol.trust import (
     DoctorParams,
     DoctorResult,
@@ -39,6 +40,8 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     doctor.add_argument("--offline", action="store_true", help="do not talk to the remote")
     quarantine = commands.add_parser("quarantine", parents=[common], help="what could not be read or held here, whose it is and why")
     quarantine.add_argument("--retry", action="store_true", help="fetch and read it again now")
+    compact = commands.add_parser("compact", parents=[common], help="rewrite this device's log with what still matters of it")
+    compact.add_argument("--dry-run", action="store_true", help="say what it would save; change nothing")
     repair = commands.add_parser("repair", parents=[common], help="rebuild what is ours; opencode's database is only read")
     repair.add_argument("--salvage", metavar="FILE", help="copy what can be read of a damaged database into a new file")
 
@@ -55,6 +58,10 @@ def restore(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int
 def doctor(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
     result = sidecar.doctor(DoctorParams(args.offline), task)
     return EXIT_DONE if result.ok else EXIT_FAILED, result
+
+
+def compact(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
+    return EXIT_DONE, sidecar.compact(CompactParams(args.dry_run), task)
 
 
 def repair(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, Any]:
@@ -99,6 +106,25 @@ def doctor_text(result: DoctorResult) -> list[str]:
     return [f"{'✅' if check.ok else '❌'} {check.name}: {check.detail}{f' → {check.remedy}' if check.remedy else ''}" for check in result.checks]
 
 
+def compact_text(result: CompactResult) -> list[str]:
+    before, after = result.before, result.after
+    sizes = f"{_size(before.bytes)} in {before.segments} segments and {before.commits} commits → {_size(after.bytes)} in {after.segments}"
+    if not result.done and after.bytes >= before.bytes and not result.resealed:
+        return [f"✅ Nothing to gain: {sizes}."]
+    lines = [
+        f"{'🧹' if result.done else 'It would be'} {sizes}; {result.dropped} of {result.kept + result.dropped} records {'' if result.done else 'would be '}dropped."
+    ]
+    if result.resealed:
+        lines.append(
+            "   All of it is sealed with the current key." if result.done else "   What is sealed with a former key would be sealed with the current one."
+        )
+    return lines + [f"⚠️ {warning}" for warning in result.warnings]
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MB" if count >= 1 << 20 else f"{count / 1024:.1f} KB"
+
+
 def repair_text(result: RepairResult) -> list[str]:
     lines = [f"🔧 {action}" for action in result.actions] or ["✅ Nothing had to be repaired."]
     return lines + [f"   {table}: {rows} rows" for table, rows in (result.salvaged or {}).items()]
@@ -120,6 +146,7 @@ COMMANDS: dict[str, Callable[[Sidecar, argparse.Namespace, Task], tuple[int, Any
     "doctor": doctor,
     "repair": repair,
     "quarantine": quarantine,
+    "compact": compact,
 }
 TEXTS: dict[str, Callable[[Any], list[str]]] = {
     "history": history_text,
@@ -127,6 +154,7 @@ TEXTS: dict[str, Callable[[Any], list[str]]] = {
     "doctor": doctor_text,
     "repair": repair_text,
     "quarantine": quarantine_text,
+    "compact": compact_text,
 }
 
 

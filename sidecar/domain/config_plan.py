@@ -78,6 +78,7 @@ ROWS: Final[tuple[Row, ...]] = (
 SWITCHES: Final[dict[str, bool]] = {
     "includeConfig": False,
     "includeProjects": False,
+    "autoCompact": True,
     **{row.setting: row.default for row in ROWS if row.setting is not None},
 }
 """Settings that are true or false, and what they are when nobody says. Configuration stays here until someone asks for it to travel."""

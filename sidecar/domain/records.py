@@ -47,6 +47,11 @@ class Mention(NamedTuple):
     context: VersionVector | None
 
 
+Place = tuple[str, int]
+"""(session, sequence): where in a log a group of records is. Compaction moves it to another file, never to another place."""
+Mentions = dict[Place, Mention]
+
+
 @dataclass(slots=True)
 class Record:
     """One row version (columns given) or its deletion (columns None, `seen` given).
@@ -68,7 +73,7 @@ class Record:
 
 @dataclass(slots=True)
 class Group:
-    """The records of one session in one segment. `sequence` is the segment's place in its device's log."""
+    """The records of one session in one segment. `sequence` is the segment's place in its device's log, also after a compaction."""
 
     session_id: str
     device: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sidecar.domain.records import Version
 
@@ -38,6 +38,15 @@ class ShadowRow:
     hash: bytes
     updated: int | None
     cells: dict[str, list[Any]] | None = None
+
+
+class SegmentFile(NamedTuple):
+    """A file of a log as it is stored: the segments `first` to `sequence`, more than one when it is a compacted one. `blob`: git's name of it."""
+
+    first: int
+    sequence: int
+    blob: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

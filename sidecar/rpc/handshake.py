@@ -29,6 +29,7 @@ METHODS = [
             "doctor",
             "repair",
             "quarantine",
+            "compact",
             "showKey",
             "rotateKey",
             "forgetDevice",

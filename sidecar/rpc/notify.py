@@ -31,6 +31,7 @@ TITLES = {
     "sync/forgetDevice": "🔑 Forgetting a device",
     "sync/repair": "🔧 Repairing",
     "sync/quarantine": "🔧 Trying again what was kept aside",
+    "sync/compact": "🧹 Compacting",
 }
 log = logging.getLogger(__name__)
 Notify = Callable[[str, Any], None]

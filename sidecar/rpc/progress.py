@@ -23,6 +23,9 @@ _TITLES = {
     "verify": "Comparing",
     "doctor": "Checking",
     "restore": "Putting back",
+    "survey": "Looking what still matters",
+    "compact": "Writing the log again",
+    "tidy": "Clearing up",
 }
 
 

@@ -43,6 +43,7 @@ _LOOKS = {
     "sync/doctor": "doctor",
     "sync/repair": "repair",
     "sync/quarantine": "quarantine",
+    "sync/compact": "compact",
     "sync/allowSecret": "allow_secret",
     "sync/setSecretPolicy": "set_secret_policy",
 }
@@ -69,6 +70,7 @@ class Registry:
         self._gate = asyncio.Lock()
         self.questions = Questions(protocol.ask, self._run_answer)
         self._joinable = 0
+        self._upkeep: tuple[asyncio.Task[None], Task] | None = None
 
     def register_all(self) -> None:
         for name, use_case in _ANNOUNCED.items():
@@ -147,12 +149,28 @@ class Registry:
     async def _in_turn(self, name: str, work: Work, params: Any, task: Task, *, announce: bool) -> Any:
         if name == _JOINS and self._joinable and not (params.deletions or params.allow_deletions):  # it joins the running one, which says all there is to say
             return await self._work.offload(lambda: self._perform(name, work, params, task, announce=False), task)
+        self._stop_upkeep()
         async with self._gate:
             self._joinable += name == _JOINS
             try:
                 return await self._work.offload(lambda: self._perform(name, work, params, task, announce=announce), task)
             finally:
                 self._joinable -= name == _JOINS
+                if name == _JOINS and self._sidecar().upkeep_due and self._upkeep is None and self.protocol.state != "shutdown":
+                    task = Task()
+                    self._upkeep = (asyncio.get_running_loop().create_task(self._keep_up(task)), task)
+
+    async def _keep_up(self, task: Task) -> None:
+        """What is due, while nobody asks for anything: the next request that wants the data folder stops it."""
+        try:
+            async with self._gate:
+                await self._work.offload(lambda: None if task.cancelled.is_set() else self._sidecar().upkeep(task), task)
+        finally:
+            self._upkeep = None
+
+    def _stop_upkeep(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep[1].cancel()
 
     def _perform(self, name: str, work: Work, params: Any, task: Task, *, announce: bool) -> Any:
         task.check()
@@ -186,6 +204,7 @@ class Registry:
 
     async def _stop_everything(self) -> None:
         self.protocol.state = "shutdown"
+        self._stop_upkeep()
         mine = current_task.get()
         deadline = time.monotonic() + SHUTDOWN_SECONDS
         self.protocol.cancel_all(but=mine)
@@ -194,6 +213,7 @@ class Registry:
 
     def stop(self, deadline: float) -> None:
         """Wait for the workers to unwind, until `deadline` (monotonic seconds) at most."""
+        self._stop_upkeep()
         if self._shell is not None:
             self._shell.close()
         for workers in (self._work, self._quick, self._commands):

@@ -8,14 +8,15 @@ holds; rows that are already as they should be are adopted without a write.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from protocol import VERSION
 from sidecar.domain.counters import recompute
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import Unfit, readable
-from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Version, any_unseen, covers
+from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Place, Version, any_unseen, covers
 from sidecar.domain.state import (
     APPLIED,
     BUSY,
@@ -28,6 +29,7 @@ from sidecar.domain.state import (
     LocalChange,
     Op,
     Row,
+    SegmentFile,
     ShadowRow,
     Waiting,
     WriteCounts,
@@ -37,7 +39,7 @@ from sidecar.domain.task import Task
 from sidecar.services.history import note_images
 from sidecar.services.merge import Environment, Plan, plan_group
 from sidecar.services.publish import note_divergence
-from sidecar.services.receive import MAX_SEGMENT_BYTES
+from sidecar.services.receive import open_segment
 from sidecar.services.rows import load_value, row_hashes
 from sidecar.services.scan import ShadowRows
 from sidecar.services.secrets import Originals
@@ -63,7 +65,7 @@ class Applier:
         self._originals = Originals(workspace)
         self._env = self._environment()
         self._writer: RowWriter | None = None
-        self._reader: tuple[tuple[str, int], SegmentReader] | None = None
+        self._reader: tuple[tuple[str, str], SegmentReader] | None = None
         self._refolding: set[str] = set()
         self._writing: set[str] = set()
         self._unplaced: set[str] = set()
@@ -122,40 +124,44 @@ class Applier:
         self._env = self._environment()
         self._writing = {session for session, reason, *_ in self.ws.shadow.local_waiting() if reason == "busy"}
         self._unplaced = {waiting.session for waiting in self.ws.shadow.waiting([UNPLACED])}
-        by_segment: dict[tuple[str, int], set[str]] = {}
-        for waiting in work:
-            by_segment.setdefault((waiting.device, waiting.sequence), set()).add(waiting.session)
         total, done = len(work), 0
-        for (device, sequence), sessions in by_segment.items():
-            left = set(sessions)
+        for device, places in self._by_file((w.device, (w.session, w.sequence)) for w in work):
+            left = set(places)
             try:
-                for group in self._open(device, sequence).groups(frozenset(sessions)):
+                for group in self._open(device, next(iter(places))[1]).groups(exactly=places):
                     self.task.report("apply", done, total)
-                    left.discard(group.session_id)
+                    left.discard((group.session_id, group.sequence))
                     self._group(group)
                     done += 1
                 if left:
-                    raise SidecarError("segmentCorrupt", "A segment lacks what its directory names.", detail=f"{device} {sequence}")
+                    raise SidecarError("segmentCorrupt", "A segment lacks what its directory names.", detail=f"{device} {min(left)[1]}")
             except SidecarError as error:
-                self._unusable(device, sequence, left, error)
+                self._unusable(device, left, error)
 
-    def _unusable(self, device: str, sequence: int, sessions: set[str], error: SidecarError) -> None:
+    def _by_file(self, wanted: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, set[Place]]]:
+        """(device, places that are in one file), so that each file is read once."""
+        found: dict[tuple[str, SegmentFile | None], set[Place]] = {}
+        file_of = cache(self.ws.shadow.segment)
+        for device, place in wanted:
+            found.setdefault((device, file_of(device, place[1])), set()).add(place)
+        return ((device, places) for (device, _), places in found.items())
+
+    def _unusable(self, device: str, places: set[Place], error: SidecarError) -> None:
         """What cannot be read waits until its device's log moves; the rest goes on. Other errors are raised again."""
         if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
             raise error
         self.warnings.append(f"{error.message} ({error.detail})")
         with self.ws.shadow.writing():
-            for session in sessions:
+            for session, sequence in places:
                 self.ws.shadow.mark(session, device, sequence, UNREADABLE, detail=error.message)
-            self.ws.shadow.put_problem(device, sequence, error.message)
+                self.ws.shadow.put_problem(device, sequence, error.message)
 
     def _open(self, device: str, sequence: int) -> SegmentReader:
-        if self._reader is None or self._reader[0] != (device, sequence):
-            found = self.ws.shadow.segment(device, sequence)
-            if found is None:
-                raise SidecarError("segmentCorrupt", "A segment is missing.", detail=f"{device} {sequence}")
-            data = self.ws.repo.read_blob(found[0], limit=MAX_SEGMENT_BYTES)
-            self._reader = ((device, sequence), self.ws.tools.segment_reader(data, found[1], device=device, sequence=sequence, sealer=self.ws.sealer))
+        found = self.ws.shadow.segment(device, sequence)
+        if found is None:
+            raise SidecarError("segmentCorrupt", "A segment is missing.", detail=f"{device} {sequence}")
+        if self._reader is None or self._reader[0] != (device, found.blob):
+            self._reader = ((device, found.blob), open_segment(self.ws, device, found))
         return self._reader[1]
 
     # --- one session's records in one segment ---------------------------------------------------------------------
@@ -188,7 +194,7 @@ class Applier:
         except (Unfit, WriteRefused) as error:
             self._quarantine(group, f"it cannot be written here: {error}")
         except SidecarError as error:
-            self._unusable(group.device, group.sequence, {session}, error)
+            self._unusable(group.device, {(session, group.sequence)}, error)
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             # Records of a shape that no version of ours writes: one session of one device, not the end of all sync.
             self._quarantine(group, f"malformed records ({type(error).__name__})")
@@ -279,14 +285,13 @@ class Applier:
         """The newest put of a row that the deleter had not seen, from the logs."""
         best: tuple[Version, int, Row] | None = None
         kept = self._reader
-        for device, sequence in self.ws.shadow.session_segments(session):
-            if covers(seen, device, sequence):
-                continue
-            for group in self._open(device, sequence).groups(frozenset({session})):
+        unseen = [(device, (session, sequence)) for device, sequence in self.ws.shadow.session_segments(session) if not covers(seen, device, sequence)]
+        for device, places in self._by_file(unseen):
+            for group in self._open(device, next(iter(places))[1]).groups(exactly=places):
                 for record in group.records:
                     if (record.table, record.key) == at and record.columns is not None and (best is None or record.version > best[0]):
                         columns = {name: self._load(value) for name, value in record.columns.items()}
-                        best = (record.version, sequence, columns)
+                        best = (record.version, group.sequence, columns)
         self._reader = kept
         if best is None:
             return None

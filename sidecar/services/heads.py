@@ -21,8 +21,16 @@ def mark_of(path: str) -> str:
     return path[-16:]
 
 
-def new_head(ws: Workspace, sequence: int, segment: dict[str, str] | None, parent: str | None) -> dict[str, Any]:
-    """What the head of our own log says. `segment`: its last one, path and SHA-256; None while there is none. `parent`: the commit before."""
+def own_generation(ws: Workspace) -> int:
+    """How far the compactions of this device's log have come; 0 before the first. It only grows."""
+    return int(ws.shadow.info_of(ws.identity.device_id).get("generation", 0))
+
+
+def new_head(ws: Workspace, sequence: int, segment: dict[str, str] | None, parent: str | None, generation: int | None = None) -> dict[str, Any]:
+    """What the head of our own log says. `segment`: its last one, path and SHA-256; None while there is none. `parent`: the commit before.
+
+    `generation`: of a log that was compacted just now; else it stays.
+    """
     identity = ws.identity
     device = {"id": identity.device_id, "name": identity.device_name, "platform": identity.platform, "opencode": ws.shadow.get("opencode", [None])[0]}
     if ws.sealer is not None and ws.sealer.ring.private is not None:
@@ -32,6 +40,7 @@ def new_head(ws: Workspace, sequence: int, segment: dict[str, str] | None, paren
         "vault": identity.vault_id,
         "device": device,
         "sequence": sequence,
+        "generation": own_generation(ws) if generation is None else generation,
         "segment": segment,
         "previous": parent,
         "published": ws.clock.wall(),
@@ -52,7 +61,8 @@ def read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
         head = json.loads(_read(ws, device, commit))
         version = head["format"]
         published = head.get("published") or 0
-        for number, limit in ((version, MAX_FORMAT), (head["sequence"], MAX_SEQUENCE), (published, MAX_TIME)):
+        generation = head.get("generation") or 0
+        for number, limit in ((version, MAX_FORMAT), (head["sequence"], MAX_SEQUENCE), (published, MAX_TIME), (generation, MAX_TIME)):
             if type(number) is not int or not 0 <= number <= limit:
                 raise TypeError
         if version > FORMAT:
@@ -71,6 +81,7 @@ def read_head(ws: Workspace, device: str, commit: str) -> dict[str, Any]:
             "segment": mark_of(str(head["segment"]["path"])) if head["sequence"] else None,
             "previous": str(head["previous"]) if head.get("previous") else None,
             "publicKey": str(known["publicKey"])[:64] if known.get("publicKey") else None,
+            "generation": generation,
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SidecarError(

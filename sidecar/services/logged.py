@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import SESSION, SESSION_MESSAGE, TODO, Record, Version, VersionVector, any_unseen, covers, join
+from sidecar.domain.state import SegmentFile
 from sidecar.domain.task import Task
-from sidecar.services.receive import MAX_SEGMENT_BYTES
+from sidecar.services.receive import open_segment
 from sidecar.services.workspace import Workspace
 
 At = tuple[str, str]
@@ -73,7 +74,7 @@ def read_logs(ws: Workspace, task: Task, sessions: Collection[str], columns: Col
     """Fold what the logs have of these sessions. One segment is in memory at a time."""
     found = {session: Logged() for session in sessions}
     stored = cache(ws.shadow.segment)
-    wanted: dict[tuple[str, tuple[str, str] | None], tuple[int, set[str]]] = {}
+    wanted: dict[tuple[str, SegmentFile | None], tuple[int, set[str]]] = {}
     for session in sessions:
         for device, sequence in ws.shadow.places(session):
             wanted.setdefault((device, stored(device, sequence)), (sequence, set()))[1].add(session)
@@ -89,13 +90,11 @@ def read_logs(ws: Workspace, task: Task, sessions: Collection[str], columns: Col
     return found
 
 
-def _read(ws: Workspace, place: Place, segment: tuple[str, str] | None, sessions: Iterable[str], columns: Columns, found: dict[str, Logged]) -> None:
+def _read(ws: Workspace, place: Place, file: SegmentFile | None, sessions: Iterable[str], columns: Columns, found: dict[str, Logged]) -> None:
     device, sequence = place
-    if segment is None:
+    if file is None:
         raise SidecarError("segmentCorrupt", "A segment is missing.", detail=f"{device} {sequence}")
-    data = ws.repo.read_blob(segment[0], limit=MAX_SEGMENT_BYTES)
-    reader = ws.tools.segment_reader(data, segment[1], device=device, sequence=sequence, sealer=ws.sealer)
-    for group in reader.groups(frozenset(sessions)):
+    for group in open_segment(ws, device, file).groups(frozenset(sessions)):
         for record in group.records:
             logged = found[group.session_id]
             if not _well_formed(record):

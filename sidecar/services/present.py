@@ -47,7 +47,7 @@ def _put_head(ws: Workspace, parent: str | None) -> None:
     last = ws.shadow.segment(identity.device_id, sequence)
     segment = None
     if last is not None:
-        segment = {"path": last[1], "sha256": ws.tools.sha256(ws.repo.read_blob(last[0], limit=MAX_SEGMENT_BYTES)).hex()}
+        segment = {"path": last.path, "sha256": ws.tools.sha256(ws.repo.read_blob(last.blob, limit=MAX_SEGMENT_BYTES)).hex()}
     files = written_head(ws, new_head(ws, sequence, segment, parent))
     commit = ws.repo.commit(identity.ref, parent, files, "head", ws.clock.wall() // 1000)
     with ws.shadow.writing():
@@ -78,7 +78,7 @@ def _reseal(ws: Workspace, task: Task, base: str | None, local: str) -> str:
         sequence = int(found[1])
         if index == 0:
             before = ws.shadow.segment(own, sequence - 1)
-            previous = mark_of(before[1]) if before is not None else None
+            previous = mark_of(before.path) if before is not None else None
         data = repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
         data, path, digest = ws.tools.reseal_segment(data, entry.path, sealer, own, sequence, previous)
         head = written_head(ws, new_head(ws, sequence, {"path": path, "sha256": digest}, tip))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import Unfit, key_problem, readable
-from sidecar.domain.records import MESSAGE, SESSION, Mention, Record, diverged
+from sidecar.domain.records import MESSAGE, SESSION, Mentions, Record, diverged
 from sidecar.domain.secrets import Finding
-from sidecar.domain.state import APPLIED, UNFIT, ShadowRow
+from sidecar.domain.state import APPLIED, UNFIT, SegmentFile, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.services.guard import Gone, database_identity, find_gone
-from sidecar.services.heads import mark_of, new_head, written_head
+from sidecar.services.heads import mark_of, new_head, own_generation, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
 from sidecar.services.workspace import Workspace
@@ -25,6 +25,8 @@ IDENTITY_ANSWERS = (
     "Is this a copy of another machine? `opencode-sidecar link REMOTE --new-device`. "
     "Is it the original, restored from a backup? `opencode-sidecar link REMOTE --same-device`. Either way its own work is kept."
 )
+REPLACED_REF = "refs/replaced/own"
+"""What the own branch was before it was compacted, until the remote is known to have the new log."""
 GUARD_SESSIONS = 20
 GUARD_SHARE = 0.10
 
@@ -188,7 +190,7 @@ class Publisher:
             _, sequence = self.ws.shadow.head_of(self.ws.identity.device_id)
             before = self.ws.shadow.segment(self.ws.identity.device_id, sequence)
             writer = self.ws.tools.segment_writer(
-                self.ws.identity.device_id, sequence + 1, sealer=self.ws.sealer, previous=mark_of(before[1]) if before is not None else None
+                self.ws.identity.device_id, sequence + 1, sealer=self.ws.sealer, previous=mark_of(before.path) if before is not None else None
             )
             self._open = _Open(writer)
         if record.table == MESSAGE and not record.is_tombstone and record.session_id not in self._open.contexts:
@@ -243,7 +245,8 @@ class Publisher:
         commit = self.ws.repo.commit(identity.ref, parent, files, f"segment {segment.sequence}", self.ws.clock.wall() // 1000)
         self.outcome.bytes += sum(len(data) for data in files.values())
         with shadow.writing():
-            note_own_segment(self.ws, segment.sequence, self.ws.repo.blob_name(segment.data), segment.path, segment.sessions, commit)
+            file = SegmentFile(segment.sequence, segment.sequence, self.ws.repo.blob_name(segment.data), segment.path)
+            note_own_segment(self.ws, file, segment.mentions, commit)
             by_session: dict[str, list[tuple[str, str, ShadowRow]]] = {}
             for session, table, key, row in opened.rows:
                 if row is not None:
@@ -256,7 +259,7 @@ class Publisher:
             for session, rows in by_session.items():
                 note_return(shadow, session)
                 shadow.put_rows(session, rows)
-            shadow.need_recount(session for session in segment.sessions if len(shadow.writers(session)) > 1 or not _says_totals(by_session.get(session, [])))
+            shadow.need_recount(session for session, _ in segment.mentions if len(shadow.writers(session)) > 1 or not _says_totals(by_session.get(session, [])))
             for record in opened.tombs:
                 shadow.bury(record.session_id, record.table, record.key, record.seen or {})
             for session, fingerprint, title in opened.scanned:
@@ -264,16 +267,16 @@ class Publisher:
                 shadow.set_waiting(session, None)
 
 
-def note_own_segment(ws: Workspace, sequence: int, blob: str, path: str, mentions: dict[str, Mention], commit: str) -> None:
+def note_own_segment(ws: Workspace, file: SegmentFile, mentions: Mentions, commit: str) -> None:
     """Enter a segment of this device's own log into the shadow's index."""
-    ws.shadow.add_segment(ws.identity.device_id, sequence, blob, path, mentions, state=APPLIED)
-    note_own_log(ws, commit, sequence)
+    ws.shadow.add_segment(ws.identity.device_id, file, mentions, state=APPLIED)
+    note_own_log(ws, commit, file.sequence)
 
 
 def note_own_log(ws: Workspace, commit: str, sequence: int) -> None:
     """Enter where this device's own log is now into the shadow's index."""
-    info = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
-    ws.shadow.put_device(ws.identity.device_id, info, commit, sequence)
+    said = {"name": ws.identity.device_name, "platform": ws.identity.platform, "published": ws.clock.wall()}
+    ws.shadow.put_device(ws.identity.device_id, said | {"generation": own_generation(ws)}, commit, sequence)
 
 
 def _says_totals(rows: list[tuple[str, str, ShadowRow]]) -> bool:
@@ -303,14 +306,38 @@ def push_own(ws: Workspace, task: Task, heads: dict[str, str]) -> bool:
     if local is None or local == remote:
         if remote is not None and local is None:
             raise _cloned(ws, remote)
+        ws.repo.forget_ref(REPLACED_REF)
         return False
-    if remote is not None and not ws.repo.is_ancestor(remote, local):
+    compacted = remote is not None and not ws.repo.is_ancestor(remote, local)
+    if remote is not None and compacted and not was_ours(ws, remote):
         raise _cloned(ws, remote)
     task.report("push")
-    confirmed = ws.repo.push(task, ws.identity.branch)
+    confirmed = _push_over(ws, task, remote) if remote is not None and compacted else ws.repo.push(task, ws.identity.branch)
     with ws.shadow.writing():
         ws.shadow.put("confirmed", confirmed)
+    ws.repo.forget_ref(REPLACED_REF)
     return True
+
+
+def was_ours(ws: Workspace, commit: str) -> bool:
+    """Whether this device's branch was there before it was compacted."""
+    kept = ws.repo.local_ref(REPLACED_REF)
+    return (kept is not None and ws.repo.is_ancestor(commit, kept)) or commit[:16] in ws.shadow.get("replaced", [])
+
+
+def _push_over(ws: Workspace, task: Task, remote: str) -> str:
+    """Put the compacted log in the place of the one before, which the remote has still. Where no branch may be replaced it goes on top of it."""
+    try:
+        return ws.repo.push(task, ws.identity.branch, force_from=remote)
+    except SidecarError as error:
+        refused = error.kind == "authFailed" or (error.kind == "remoteBusy" and error.detail == "nonFastForward")
+        if not refused or not ws.repo.has(remote) or ws.repo.remote_heads(task).get(ws.identity.branch) != remote:
+            raise
+    commit = ws.repo.put_behind(ws.identity.ref, remote)
+    with ws.shadow.writing():
+        _, sequence = ws.shadow.head_of(ws.identity.device_id)
+        ws.shadow.put_device(ws.identity.device_id, ws.shadow.info_of(ws.identity.device_id), commit, sequence)
+    return ws.repo.push(task, ws.identity.branch)
 
 
 def _cloned(ws: Workspace, remote: str) -> SidecarError:

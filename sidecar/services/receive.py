@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.state import NEW
+from sidecar.domain.records import Mentions
+from sidecar.domain.state import NEW, SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
 from sidecar.services.standing import counted, held_back, hold_back, pin, vouched
 from sidecar.services.workspace import Workspace
 
+if TYPE_CHECKING:
+    from sidecar.adapters.segments import SegmentReader
+
+Counts = Callable[[bytes, str], bool]
 MAX_SEGMENT_BYTES = 96 << 20
-REMOTE_REFS = "refs/remotes/origin/sessions/"
+REMOTE_REFS, KEPT_REFS = "refs/remotes/origin/sessions/", "refs/kept/"
 _BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
 _SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})$")
 
@@ -26,10 +33,12 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     wanted, warnings = {}, []
     for branch, sha in heads.items():
         found = _BRANCH.match(branch)
-        if found is None or found[1] == ws.identity.device_id or ws.shadow.head_of(found[1])[0] == sha:
+        if found is None or found[1] == ws.identity.device_id:
+            continue
+        info = ws.shadow.info_of(found[1])
+        if sha in (ws.shadow.head_of(found[1])[0], info.get("refused")):
             continue
         if held_back(ws, found[1], sha):
-            info = ws.shadow.info_of(found[1])
             warnings += [f"{info.get('name') or found[1]}: {info['problem']}"] if info.get("problem") else []
         else:
             wanted[branch] = sha
@@ -73,8 +82,8 @@ def _index_forgotten(ws: Workspace, task: Task, heads: dict[str, str], wanted: d
     for device, commit in ws.sealer.ring.forgotten if ws.sealer is not None else ():
         kept, known = f"forgotten/{device}", ws.shadow.head_of(device)[0]
         wanted.pop(f"sessions/{device}", None)
-        if known is not None and ws.repo.is_ancestor(commit, known):
-            continue
+        if ws.shadow.info_of(device).get("refused") == commit or (known is not None and ws.repo.is_ancestor(commit, known)):
+            continue  # what is here of it goes as far, or further
         if heads.get(kept) == commit:
             ws.repo.fetch(task, [kept])
             ws.repo.adopt_ref(f"{REMOTE_REFS}{device}", commit)
@@ -93,12 +102,12 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
             raise
         with ws.shadow.writing():
             before, sequence = ws.shadow.head_of(device)
-            info = {"name": device} | ws.shadow.info_of(device)
+            info = {"name": device} | ws.shadow.info_of(device) | {"problem": error.message}
             if error.kind == "segmentCorrupt":
-                if before is not None and info.get("refused") != before:
-                    ws.repo.adopt_ref(f"refs/kept/{device}", before)  # what was fetched before stays, whatever the remote has now
-                info["refused"] = before = head
-            ws.shadow.put_device(device, info | {"problem": error.message}, before, sequence)
+                info["refused"] = head
+                if before is not None:
+                    ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)  # what was fetched before stays, whatever the remote has now
+            ws.shadow.put_device(device, info, before, sequence)
             if error.kind == "wrongKey":
                 hold_back(ws, device, head)
         return [f"{device}: {error.message} {error.remedy}"]
@@ -109,10 +118,19 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
     remote, head = head, counted(ws, device, head)
     info = read_head(ws, device, head)
     before, sequence = ws.shadow.head_of(device)
-    if before is not None and info["sequence"] < sequence:
+    generation = int(ws.shadow.info_of(device).get("generation", 0))
+    if before is not None and (info["sequence"] < sequence or info["generation"] < generation):
         raise _gone_back(info["name"], sequence, info["sequence"])
     warnings = pin(ws, device, info)
     counts = vouched(ws, device, head, info["previous"])
+    if before is not None and info["generation"] > generation:
+        files, mentions = read_log(ws, task, device, head, info, counts)
+        with ws.shadow.writing():
+            ws.shadow.replace_log(device, files, mentions, state=state)
+            ws.shadow.put_device(device, info, head, info["sequence"])
+            if head != remote:
+                hold_back(ws, device, remote)
+        return warnings
     known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
     # What could not be used may fit now, although it did not change.
     troubled = any(d == device for d, _ in known_problems) or "problem" in ws.shadow.info_of(device)
@@ -125,26 +143,26 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             continue
         number = int(found[1])
         present = ws.shadow.segment(device, number)
-        if present is not None and (device, number) not in known_problems and present[0] == entry.sha:
+        if present is not None and (device, number) not in known_problems and present.blob == entry.sha:
             continue
+        file = SegmentFile(number, number, entry.sha, entry.path)
         try:
-            data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
-            if not counts(data, entry.sha):
-                raise SidecarError("wrongKey", "A segment was sealed with a key that was replaced, and nobody vouches for it.", remedy="It was ignored.")
-            reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=number, sealer=ws.sealer)
-            check_chain(ws, device, number, reader.previous)
+            reader = open_segment(ws, device, file, counts)
+            file = file._replace(first=reader.first)
+            _check_state(ws, device, info["name"], file)
+            check_chain(ws, device, file, reader.previous)
             with ws.shadow.writing():
-                ws.shadow.add_segment(device, number, entry.sha, entry.path, reader.sessions(), state=state)
+                ws.shadow.add_segment(device, file, reader.mentions(), state=state)
             sequence = max(sequence, number)
         except SidecarError as error:
-            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+            if isinstance(error, _OtherState) or error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise
             warnings.append(f"{info['name']}: {error.message} ({entry.path})")
             if present is None or (device, number) in known_problems:
                 with ws.shadow.writing():
-                    ws.shadow.add_segment(device, number, entry.sha, entry.path, {}, state=NEW, problem=error.message)
+                    ws.shadow.add_segment(device, file, {}, state=NEW, problem=error.message)
     last = ws.shadow.segment(device, info["sequence"])
-    if (mark_of(last[1]) if last is not None else None) != info["segment"]:
+    if (mark_of(last.path) if last is not None else None) != info["segment"]:
         warnings.append(f"{info['name']}: the end of its log is missing, or is not what it wrote.")
     with ws.shadow.writing():
         ws.shadow.put_device(device, info, head, sequence)
@@ -153,13 +171,56 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
     return warnings
 
 
-def check_chain(ws: Workspace, device: str, sequence: int, previous: str | None) -> None:
+def open_segment(ws: Workspace, device: str, file: SegmentFile, counts: Counts | None = None) -> SegmentReader:
+    """`counts`: whether it is to be used at all, see `standing.vouched`. Raises segmentCorrupt, newerFormat, wrongKey."""
+    data = ws.repo.read_blob(file.blob, limit=MAX_SEGMENT_BYTES)
+    if counts is not None and not counts(data, file.blob):
+        raise SidecarError("wrongKey", "A segment was sealed with a key that was replaced, and nobody vouches for it.", remedy="It was ignored.")
+    return ws.tools.segment_reader(data, file.path, device=device, sequence=file.sequence, sealer=ws.sealer)
+
+
+def read_log(ws: Workspace, task: Task, device: str, commit: str, info: Mapping[str, Any], counts: Counts | None = None) -> tuple[list[SegmentFile], Mentions]:
+    """A whole log from its first segment to the one that its head names; all of it or nothing. Raises segmentCorrupt, newerFormat, wrongKey."""
+    files: list[SegmentFile] = []
+    mentions: Mentions = {}
+    entries = sorted(ws.repo.tree(commit, "seg/"), key=lambda entry: entry.path)
+    for index, entry in enumerate(entries):
+        task.report("index", index, len(entries))
+        found = _SEGMENT.match(entry.path)
+        number, last = int(found[1]) if found else 0, files[-1] if files else None
+        file = SegmentFile(number, number, entry.sha, entry.path)
+        reader = open_segment(ws, device, file, counts)
+        if reader.first != (last.sequence + 1 if last else 1) or reader.previous != (mark_of(last.path) if last else None):
+            raise _broken(info["name"], f"{entry.path[:80]} does not follow what is before it")
+        files.append(file._replace(first=reader.first))
+        mentions |= reader.mentions()
+    if (files[-1].sequence if files else 0) != info["sequence"] or (mark_of(files[-1].path) if files else None) != info["segment"]:
+        raise _broken(info["name"], "its end is missing, or is not what it wrote")
+    return files, mentions
+
+
+class _OtherState(SidecarError):
+    """A log is put together from before and after a compaction: nothing of it is used."""
+
+
+def _check_state(ws: Workspace, device: str, name: str, file: SegmentFile) -> None:
+    for there in ws.shadow.segments(device, file.first - 1, limit=1):
+        if there.first <= file.sequence and (there.first, there.sequence) != (file.first, file.sequence):
+            text = f"The log of {name} has segments of before and after it was compacted."
+            raise _OtherState("segmentCorrupt", text, detail=file.path, remedy="Nothing new of it was used; that machine's next sync mends it.")
+
+
+def check_chain(ws: Workspace, device: str, file: SegmentFile, previous: str | None) -> None:
     """Each segment names the one before it: none can be left out, put in, or taken from an earlier state of the log."""
-    before = ws.shadow.segment(device, sequence - 1)
-    if before is not None and previous is not None and mark_of(before[1]) != previous:
-        raise SidecarError("segmentCorrupt", f"Segment {sequence} does not follow the one that is here", remedy="Nothing of it was used.")
-    if sequence > 1 and (before is None or previous is None) and ws.sealer is not None:
-        raise SidecarError("segmentCorrupt", f"Segment {sequence} does not follow anything that is here", remedy="Nothing of it was used.")
+    before = ws.shadow.segment(device, file.first - 1)
+    if before is not None and previous is not None and mark_of(before.path) != previous:
+        raise SidecarError("segmentCorrupt", f"Segment {file.sequence} does not follow the one that is here", remedy="Nothing of it was used.")
+    if file.first > 1 and (before is None or previous is None) and ws.sealer is not None:
+        raise SidecarError("segmentCorrupt", f"Segment {file.sequence} does not follow anything that is here", remedy="Nothing of it was used.")
+
+
+def _broken(name: str, why: str) -> SidecarError:
+    return SidecarError("segmentCorrupt", f"The compacted log of {name} is damaged: {why}.", remedy="What was here of it before stays in use.")
 
 
 def _gone_back(name: str, known: int, found: int) -> SidecarError:

@@ -11,11 +11,11 @@ from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple
 
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.records import SESSION, TODO, Group, Record, Version
+from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Record, Version
 from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.services.publish import note_return
-from sidecar.services.receive import MAX_SEGMENT_BYTES, REMOTE_REFS, index_fetched, index_log, is_log_branch
+from sidecar.services.receive import REMOTE_REFS, index_fetched, index_log, is_log_branch, open_segment
 from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.secrets import Originals
@@ -131,13 +131,19 @@ def _rebuild(ws: Workspace, task: Task) -> list[str]:
             puts = [record for record in group.records if not record.is_tombstone]
             for record in puts:
                 fold.put(record, group.sequence, device)
+            for record in group.records:
+                if record.is_tombstone:
+                    fold.bury(record)
             whole = (
                 [_Put(r.table, r.key, r.version, tuple(r.columns or ()) if r.table == SESSION else ()) for r in puts]
                 if len(puts) == len(group.records)
                 else None
             )
             groups.append((session, device, group.sequence, whole))
+    compacted = any(info.get("generation") for _, info, _, _ in ws.shadow.devices())
     for session, fold in folds.items():
+        if compacted:
+            fold.assume_older()
         fold.save(session)
     for session, device, sequence, whole in groups:
         if whole is not None and all(map(folds[session].has, whole)):
@@ -151,14 +157,17 @@ def _groups(ws: Workspace, task: Task, device: str, *, after: int, only: frozens
     if only is not None and not only:
         return
     segments = ws.shadow.segments(device, after)
-    for index, (sequence, blob, path) in enumerate(segments):
+    for index, file in enumerate(segments):
         task.report("recover", index, len(segments))
         try:
-            data = ws.repo.read_blob(blob, limit=MAX_SEGMENT_BYTES)
-            yield from ws.tools.segment_reader(data, path, device=device, sequence=sequence, sealer=ws.sealer).groups(only)
+            yield from open_segment(ws, device, file).groups(only)
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
                 raise
+
+
+def _time(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 class _Put(NamedTuple):
@@ -177,8 +186,11 @@ class _Fold:
     local: InitVar[SessionRows | None]
     redo: bool
     """Redoing our own last scan: the newest record is the base whatever the database holds now, also where the row is gone."""
+    _buried: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Rows that some log says were deleted, and of what time the last version was that the deleter saw."""
     _changed: ShadowRows = field(default_factory=dict)
     _hashes: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _updated: dict[tuple[str, str], int] = field(default_factory=dict)
     _session_row: Row | None = None
     _originals: Originals = field(init=False)
 
@@ -186,6 +198,9 @@ class _Fold:
         self._originals = Originals(self.ws)
         if local is not None:
             self._hashes, self._session_row = row_hashes(self.ws, local), local.session
+            for table, rows in ((MESSAGE, local.messages), (PART, local.parts), (SESSION_MESSAGE, local.session_messages)):
+                self._updated.update({(table, key): _time(row.get("time_updated")) for key, row in rows.items()})
+            self._updated[TODO, str(local.session["id"])] = max((_time(item.get("time_updated")) for item in local.todos), default=0)
 
     def put(self, record: Record, sequence: int, device: str) -> None:
         at = (record.table, record.key)
@@ -203,6 +218,26 @@ class _Fold:
         if row.cells is None:
             return row.version >= put.version
         return all(name in row.cells and Version(*row.cells[name][:3]) >= put.version for name in put.columns)
+
+    def bury(self, record: Record) -> None:
+        at = (record.table, record.key)
+        self._buried[at] = max(self._buried.get(at, -1), record.version.time)
+
+    def assume_older(self) -> None:
+        """Content that is in no log may be that of a version which a compaction left out: then it is older than what the logs have.
+
+        So of the two the later one wins, by `time_updated`, as between any two edits. Without this a database that was put back from a
+        backup would pass for the newest everywhere, and bring back what was deleted since.
+        """
+        for at, updated in self._updated.items():
+            row, here = self.known.get(at), self._hashes.get(at)
+            if here is not None and (updated <= self._buried.get(at, -1) if row is None else row.hash != here and updated < row.version.time):
+                self.known[at] = self._changed[at] = ShadowRow(Version(updated, 0, ""), 0, here, updated)
+        row, local = next((row for at, row in self.known.items() if at[0] == SESSION), None), self._session_row or {}
+        updated = _time(local.get("time_updated"))
+        for name, cell in (row.cells or {}).items() if row is not None else ():
+            if cell[3] == _OTHER and name in local and updated < cell[0]:
+                cell[:] = [updated, 0, "", value_hash(local[name])]
 
     def save(self, session: str) -> None:
         self.ws.shadow.put_rows(session, [(table, key, row) for (table, key), row in self._changed.items() if (table, key) in self.known])

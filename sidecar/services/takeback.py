@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sidecar.domain.task import Task
 from sidecar.services.heads import read_head
+from sidecar.services.publish import was_ours
 from sidecar.services.workspace import Workspace
 
 
@@ -15,7 +16,7 @@ def take_log_back(ws: Workspace, task: Task) -> bool:
     """
     identity, repo = ws.identity, ws.repo
     there, here = repo.remote_heads(task).get(identity.branch), repo.local_ref(identity.ref)
-    if there is None or there == here or (here is not None and repo.is_ancestor(there, here)):
+    if there is None or there == here or (here is not None and (repo.is_ancestor(there, here) or was_ours(ws, there))):
         return False
     repo.fetch(task, [identity.branch])
     there = repo.local_ref(f"refs/remotes/origin/{identity.branch}") or there

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from protocol.sync import Difference
 from sidecar.domain.errors import SidecarError
+from sidecar.domain.state import SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
+from sidecar.services.publish import was_ours
 from sidecar.services.receive import MAX_SEGMENT_BYTES, check_chain
 from sidecar.services.workspace import Workspace
 
@@ -39,7 +41,7 @@ class LogCheck:
                 raise
             yield _of(device, 0, "logDamaged", "The commit that ends this log is not in our copy of the vault.", OURS)
             return
-        known = {path: (sequence, blob) for sequence, blob, path in self.ws.shadow.segments(device, 0)}
+        known = {file.path: file for file in self.ws.shadow.segments(device, 0)}
         there = {entry.path for entry in entries}
         for index, entry in enumerate(entries):
             self.task.report("verify logs", index, len(entries))
@@ -49,32 +51,33 @@ class LogCheck:
                 problem = self._stored(entry.sha)
                 if problem:
                     yield _of(device, 0, "valueDamaged" if entry.path.startswith("blob/") else "logDamaged", f"{entry.path}: {problem}", OURS)
-        for path, (sequence, blob) in known.items():
+        for path, file in known.items():
             if path not in there:
-                yield from self._absent(device, sequence, path, blob)
+                yield from self._absent(device, file.sequence, path, file.blob)
         yield from self._end(device, head)
 
-    def _segment(self, device: str, path: str, sha: str, known: tuple[int, str] | None) -> Iterator[Difference]:
+    def _segment(self, device: str, path: str, sha: str, known: SegmentFile | None) -> Iterator[Difference]:
         self.segments += 1
-        sequence = known[0] if known is not None else int(path[-26:-17]) if path[-26:-17].isdigit() else 0
+        sequence = known.sequence if known is not None else int(path[-26:-17]) if path[-26:-17].isdigit() else 0
         try:
             data = self.ws.repo.read_blob(sha, limit=MAX_SEGMENT_BYTES)
             if self.ws.repo.blob_name(data) != sha:
                 yield _of(device, sequence, "segmentDamaged", "What is stored is not what was fetched.", OURS)
                 return
             reader = self.ws.tools.segment_reader(data, path, device=device, sequence=sequence, sealer=self.ws.sealer)
-            check_chain(self.ws, device, sequence, reader.previous)
-            mentioned = set(reader.sessions())
+            check_chain(self.ws, device, SegmentFile(reader.first, sequence, sha, path), reader.previous)
+            mentioned = set(reader.mentions())
         except SidecarError as error:
             if error.kind not in _UNUSABLE:
                 raise
             missing = not self.ws.repo.has(sha)
             yield _of(device, sequence, "segmentMissing" if missing else "segmentDamaged", error.message, OURS if missing else f"{OURS} {THEIRS}")
             return
-        if known is None or known[1] != sha:
+        if known is None or known.blob != sha:
             yield _of(device, sequence, "segmentUnknown", "The log has a segment that was never read here.", OURS)
             return
-        for session in sorted(mentioned - self.ws.shadow.mentioned(device, sequence)):
+        noted = {(session, number) for number in range(reader.first, sequence + 1) for session in self.ws.shadow.mentioned(device, number)}
+        for session in sorted({session for session, _ in mentioned - noted}):
             meaning = "The segment has records of this session that were never read here."
             yield Difference("", "", session, "segmentUnknown", device=device, sequence=sequence, meaning=meaning, remedy=OURS)
 
@@ -102,7 +105,7 @@ class LogCheck:
             yield _of(device, 0, "logDamaged", error.message, THEIRS)
             return
         last = self.ws.shadow.segment(device, said["sequence"])
-        if last is None or mark_of(last[1]) != said["segment"]:
+        if (mark_of(last.path) if last is not None else None) != said["segment"]:
             yield _of(device, said["sequence"], "segmentMissing", "The log's head names a last segment that is not there.", THEIRS)
 
     # --- the remote -----------------------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ class LogCheck:
         mine, confirmed = repo.local_ref(ws.identity.ref), ws.shadow.get("confirmed")
         if there == mine:
             return
-        if there is not None and (mine is None or not repo.is_ancestor(there, mine)):
+        if there is not None and (mine is None or not (repo.is_ancestor(there, mine) or was_ours(ws, there))):
             yield _of(device, 0, "remoteOther", "The remote's log of this device has something that this device did not write.", f"{SYNC} It says what to do.")
         elif confirmed is None or there == confirmed:
             notes.append(f"Something that was recorded here has not been pushed yet. {SYNC}")
@@ -149,7 +152,8 @@ class LogCheck:
                 raise
             yield _of(device, sequence, "remoteOther", f"The remote's copy of this log cannot be read: {error.message}", THEIRS)
             return
-        if said["sequence"] < sequence or said["segment"] not in marks:
+        generation = int(self.ws.shadow.info_of(device).get("generation", 0))
+        if said["sequence"] < sequence or said["generation"] < generation or said["segment"] not in {*marks, None}:
             yield _of(device, sequence, "remoteBehind", "The remote's copy of this log was cut; what was fetched of it is here.", THEIRS)
         else:
             notes.append(f"{name} has published something since the last sync. {SYNC}")

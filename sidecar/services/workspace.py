@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sidecar.adapters.crypto import KeyRing
     from sidecar.adapters.crypto.sealing import Sealer
     from sidecar.adapters.git import VaultRepo
+    from sidecar.adapters.git.fastimport import Stored
     from sidecar.adapters.git.project import Checkout
     from sidecar.adapters.segments import SegmentReader, SegmentWriter
     from sidecar.adapters.sqlite.journal import Journal
@@ -88,6 +89,7 @@ class Tools:
     compress: Callable[[bytes], bytes]
     decompress: Callable[[bytes, int], bytes]
     sha256: Callable[[bytes], bytes]
+    stored_blob: Callable[[str], Stored]
     checkout: Callable[[str], Checkout | None]
     checkout_stamp: Callable[[str], str]
     exists: Callable[[str], bool]

@@ -132,15 +132,14 @@ def test_the_head_by_the_book() -> None:
         opened(sealed[:24], 0, sealed[24:], "head", "e" * 32)
 
 
-@pytest.mark.parametrize("kind", ["plain", "sealed"])
-def test_a_segment_by_the_book(kind: str) -> None:
-    segment = VECTORS["segments"][kind]
+def parts(segment: dict[str, Any], flags: int) -> tuple[bytes, dict[str, Any], list[Any]]:
+    """Prefix, directory and content of the frames of a segment that has these flags."""
     data = base64.b64decode(segment["data"])
     digest = hashlib.sha256(data).hexdigest()
     assert segment["path"] == f"seg/0000000/000000007-{digest[:16]}"
     assert hashlib.sha256(data[:-32]).digest() == data[-32:]
-    magic, version, flags, reserved, length = struct.unpack_from(">4sBBHI", data)
-    assert (magic, version, flags, reserved) == (b"OCSG", 1, int(kind == "sealed"), 0)
+    magic, version, its_flags, reserved, length = struct.unpack_from(">4sBBHI", data)
+    assert (magic, version, its_flags, reserved) == (b"OCSG", 1, flags, 0)
     start, prefix = 12, b""
     if flags & 1:
         prefix, start = data[12:36], 36
@@ -149,16 +148,23 @@ def test_a_segment_by_the_book(kind: str) -> None:
     start += length
     directory = unpack(opened(prefix, 0, pieces[0], *at) if prefix else pieces[0])
     assert (directory["device"], directory["sequence"], directory["previous"]) == (VECTORS["device"], 7, "0123456789abcdef")
-    records: list[Any] = []
-    for number, (size, raw_size, groups) in enumerate(directory["frames"], 1):
+    found: list[Any] = []
+    for number, (size, raw_size, _) in enumerate(directory["frames"], 1):
         frame = data[start : start + size]
         start += size
         raw = zstandard.ZstdDecompressor().decompress(opened(prefix, number, frame, *at) if prefix else frame)
         assert len(raw) == raw_size
-        found = msgpack.unpackb(raw, unicode_errors="surrogateescape", ext_hook=lambda code, data: (code, data))
-        assert [group[0] for group in groups] == [session for session, _ in found]
-        records += [[session, *record] for session, rows in found for record in rows]
+        found += msgpack.unpackb(raw, unicode_errors="surrogateescape", ext_hook=lambda code, data: (code, data))
     assert start == len(data) - 32
+    return prefix, directory, found
+
+
+@pytest.mark.parametrize("kind", ["plain", "sealed"])
+def test_a_segment_by_the_book(kind: str) -> None:
+    segment = VECTORS["segments"][kind]
+    prefix, directory, found = parts(segment, int(kind == "sealed"))
+    assert [group[0] for *_, groups in directory["frames"] for group in groups] == [session for session, _ in found]
+    records = [[session, *record] for session, rows in found for record in rows]
     (_, large) = records[1][6]["data"]
     assert records == [
         ["ses_1", 0, "ses_1", 1_700_000_000_000, 2, None, {"title": "Zwölf \udcff", "cost": 0.25, "time_archived": None, "time_created": 2**53}],
@@ -175,6 +181,22 @@ def test_a_segment_by_the_book(kind: str) -> None:
     assert zstandard.ZstdDecompressor().decompress(blob) == value
 
 
+@pytest.mark.parametrize("kind", ["plain", "sealed"])
+def test_a_compacted_segment_by_the_book(kind: str) -> None:
+    _, directory, found = parts(VECTORS["compacted"][kind], 2 + int(kind == "sealed"))
+    assert directory["first"] == 3
+    assert [group for *_, groups in directory["frames"] for group in groups] == [
+        ["ses_1", True, {VECTORS["device"]: 2, "e" * 32: 4}, 3],
+        ["ses_1", True, None, 5],
+        ["ses_1", False, None, 7],
+    ]
+    assert found == [
+        ["ses_1", [[2, "prt_1", 1_700_000_000_000, 0, None, {"data": "x"}]], 3],
+        ["ses_1", [], 5],
+        ["ses_1", [[1, "msg_2", 1_700_000_000_500, 1, {VECTORS["device"]: 6}, None]], 7],
+    ]
+
+
 def test_the_product_reads_the_same() -> None:
     ring = KeyRing.from_manifest(VECTORS["manifest"], recovery.decode(VECTORS["recoveryKey"]))
     assert secret_of_passphrase(VECTORS["manifest"], VECTORS["passphrase"]) == KEY
@@ -186,3 +208,10 @@ def test_the_product_reads_the_same() -> None:
         both.append([group.records for group in reader.groups()])
     assert both[0] == both[1]
     assert sum(map(len, both[0])) == 3
+    both = []
+    for kind, sealer in (("plain", None), ("sealed", Sealer(ring, VECTORS["vault"]))):
+        segment = VECTORS["compacted"][kind]
+        reader = SegmentReader(base64.b64decode(segment["data"]), segment["path"], device=VECTORS["device"], sequence=7, sealer=sealer)
+        both.append([(group.session_id, group.sequence, len(group.records)) for group in reader.groups()])
+        assert reader.first == 3
+    assert both[0] == both[1] == [("ses_1", 3, 1), ("ses_1", 5, 0), ("ses_1", 7, 1)]

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from protocol.compact import CompactParams
 from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams
 from protocol.trust import HistoryParams, RestoreParams
 from sidecar.domain.task import Task
 from tests.support import edits
-from tests.support.invariants import Crash, CrashingTask, cycle, quiet, same_everywhere
+from tests.support.invariants import Crash, CrashingTask, cycle, patiently, quiet, same_everywhere
 from tests.support.machines import Machine, bare_remote, from_schema
 
 EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "12"))
@@ -168,6 +169,15 @@ class Devices(RuleBasedStateMachine):
     def crash(self, index: int, after: int) -> None:
         try:
             self.pick(index).sidecar.run(CycleParams(), CrashingTask(after))
+        except Crash:
+            pass
+
+    @rule(index=st.integers(0, 4), after=st.one_of(st.none(), st.integers(1, 30)))
+    def compact(self, index: int, after: int | None) -> None:
+        """Rewriting a log changes nothing that anybody sees, also when it dies on the way."""
+        machine = self.pick(index)
+        try:
+            patiently(self.root / "remote.git", lambda: machine.sidecar.compact(CompactParams(), Task() if after is None else CrashingTask(after)))
         except Crash:
             pass
 

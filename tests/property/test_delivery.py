@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol.compact import CompactParams
 from protocol.sync import CycleParams, InitParams, LinkParams, VerifyParams
 from sidecar.adapters.sqlite.shadow import Shadow
 from sidecar.domain.state import NEW
@@ -68,18 +69,25 @@ def test_I6_any_order_and_any_number_of_deliveries_end_the_same(seed: int) -> No
         writers[0].sidecar.init(InitParams(str(remote), encryption="none"), Task())
         for one in writers[1:]:
             one.sidecar.link(LinkParams(str(remote)), Task())
+        early = from_schema(root / "r0")
+        early.sidecar.link(LinkParams(str(remote)), Task())
         for number in range(25):
             one = chance.choice(writers)
             _edit(one, chance, number)
             if chance.random() < 0.5:
                 getattr(one.sidecar, chance.choice(["run", "push"]))(CycleParams(allow_deletions=True), Task())
+            if chance.random() < 0.2:  # some logs are compacted, some of them before somebody has read what is left out
+                one.sidecar.compact(CompactParams(), Task())
+            if chance.random() < 0.2:
+                early.sidecar.pull(CycleParams(), Task())
         for one in writers:
             one.sidecar.push(CycleParams(allow_deletions=True), Task())
         readers = []
         real = Shadow.waiting
         for number in range(3):
-            reader = from_schema(root / f"r{number}")
-            reader.sidecar.link(LinkParams(str(remote)), Task())
+            reader = from_schema(root / f"r{number}") if number else early
+            if number:
+                reader.sidecar.link(LinkParams(str(remote)), Task())
             readers.append(reader)
             order = random.Random(f"{seed}{number}")
             patch.setattr(Shadow, "waiting", lambda self, states, order=order: _shuffled(real(self, states), order))

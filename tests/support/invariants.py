@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from protocol.sync import CycleParams, CycleResult, VerifyParams
 from sidecar.domain.errors import SidecarError
@@ -35,17 +36,21 @@ class CrashingTask(Task):
             raise Crash
 
 
-def cycle(machine: Machine, remote: Path, kind: str = "run", params: CycleParams | None = None) -> CycleResult:
+def patiently(remote: Path, work: Callable[[], Any]) -> Any:
     """A push that a crash took down may have left its lock in the remote, which counts as dead ten seconds later."""
-    params = params or CycleParams()
     try:
-        result: CycleResult = getattr(machine.sidecar, kind)(params, Task())
+        return work()
     except SidecarError as error:
         if error.kind != "remoteBusy":
             raise
         for lock in (remote / "refs").rglob("*.lock"):
             os.utime(lock, (0, 0))
-        result = getattr(machine.sidecar, kind)(params, Task())
+        return work()
+
+
+def cycle(machine: Machine, remote: Path, kind: str = "run", params: CycleParams | None = None) -> CycleResult:
+    """One cycle, or half of one."""
+    result: CycleResult = patiently(remote, lambda: getattr(machine.sidecar, kind)(params or CycleParams(), Task()))
     return result
 
 

@@ -52,6 +52,10 @@ def segments(tree: Path) -> list[Path]:
     return sorted((tree / "seg").rglob("*-*"))
 
 
+def blob(remote: Path, name: str) -> bytes:
+    return subprocess.run(["git", "cat-file", "blob", name], cwd=remote, env=_ENVIRON, check=True, capture_output=True).stdout
+
+
 def every_byte(remote: Path) -> bytes:
     """All objects of a repository, unpacked, reachable or not, and its refs."""
     names = git(remote, "cat-file", "--batch-check=%(objectname)", "--batch-all-objects").split()
@@ -61,11 +65,6 @@ def every_byte(remote: Path) -> bytes:
 
 def replace_with(path: Path, other: Path) -> None:
     shutil.copyfile(other, path)
-
-
-def blob(remote: Path, name: str) -> bytes:
-    """A blob's bytes, by `commit:path`."""
-    return subprocess.run(["git", "cat-file", "blob", name], cwd=remote, env=_ENVIRON, check=True, capture_output=True).stdout
 
 
 def forge_turn(remote: Path, sealer: Sealer, device: str, session: str) -> None:

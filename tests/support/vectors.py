@@ -12,7 +12,7 @@ from typing import Any
 
 from sidecar.adapters.crypto import DeviceKey, KeyRing, Sealer, VaultKey, recovery
 from sidecar.adapters.segments import SegmentWriter
-from sidecar.domain.records import MESSAGE, SESSION, TODO, Record, Version
+from sidecar.domain.records import MESSAGE, PART, SESSION, TODO, Mention, Record, Version
 
 FOLDER = Path(__file__).parent.parent / "fixtures/vectors"
 DEVICE, VAULT, PASSPHRASE = "d" * 32, "f" * 32, "correct horse battery staple"
@@ -33,6 +33,7 @@ def vault() -> dict[str, Any]:
         "manifest": ring.manifest(VAULT, 1_700_000_000_000, PASSPHRASE, kept={"format": 1}),
         "head": {"text": '{"format": 1}', "sealed": _base64(sealer.seal_whole(b'{"format": 1}', "head", DEVICE))},
         "segments": {"plain": _segment(None), "sealed": _segment(sealer)},
+        "compacted": {"plain": _compacted(None), "sealed": _compacted(sealer)},
         "largeValue": {"repeated": "a large value ", "times": 80_000},
     }
 
@@ -62,6 +63,21 @@ def _segment(sealer: Sealer | None) -> dict[str, Any]:
     writer.add(Record(SESSION, "ses_1", "ses_1", at, {"title": "Zwölf \udcff", "cost": 0.25, "time_archived": None, "time_created": 2**53}))
     writer.add(Record(MESSAGE, "msg_1", "ses_1", at, {"data": LARGE}, {DEVICE: 6}))
     writer.add(Record(TODO, "ses_2", "ses_2", at, None, {DEVICE: 3, "e" * 32: 1}))
+    return _told(writer)
+
+
+def _compacted(sealer: Sealer | None) -> dict[str, Any]:
+    """In the place of 3 to 7: of 3 a put is left, of 5 that there was one, of 7 a deletion."""
+    writer = SegmentWriter(DEVICE, 7, sealer=sealer, previous="0123456789abcdef", first=3)
+    writer.mention(("ses_1", 3), Mention(True, {DEVICE: 2, "e" * 32: 4}))
+    writer.add(Record(PART, "prt_1", "ses_1", Version(1_700_000_000_000, 0, DEVICE), {"data": "x"}), 3)
+    writer.mention(("ses_1", 5), Mention(True, None))
+    writer.mention(("ses_1", 7), Mention(False, None))
+    writer.add(Record(MESSAGE, "msg_2", "ses_1", Version(1_700_000_000_500, 1, DEVICE), None, {DEVICE: 6}), 7)
+    return _told(writer)
+
+
+def _told(writer: SegmentWriter) -> dict[str, Any]:
     segment = writer.finish()
     return {"path": segment.path, "data": _base64(segment.data), "blobs": {path: _base64(data) for path, data in segment.blobs.items()}}
 

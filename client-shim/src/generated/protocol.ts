@@ -525,6 +525,41 @@ export interface QuarantineResult {
 }
 
 /**
+ * `dry_run`: say what it would save, and change nothing.
+ */
+export interface CompactParams {
+  dryRun?: boolean;
+  workDoneToken?: string | number | null;
+}
+
+/**
+ * This device's log as it is now, without what its history holds: bytes of segments and large values, segments, commits.
+ */
+export interface LogSize {
+  bytes: number;
+  segments: number;
+  commits: number;
+}
+
+/**
+ * `done`: the remote has confirmed the compacted log; false also when there was nothing to gain.
+ *
+ * `kept`, `dropped`: records. `dropped_values`: files of large values that nothing refers to. `resealed`: something of the log was under a
+ * former key. `freed_here`: bytes that came free in this device's copy of the vault.
+ */
+export interface CompactResult {
+  done: boolean;
+  before: LogSize;
+  after: LogSize;
+  kept: number;
+  dropped: number;
+  droppedValues: number;
+  resealed: boolean;
+  freedHere: number;
+  warnings: Array<string>;
+}
+
+/**
  * `confirm`: the user has been asked, and nobody looks over their shoulder.
  */
 export interface ShowKeyParams {
@@ -879,6 +914,7 @@ export interface Requests {
   "sync/doctor": { params: DoctorParams; result: DoctorResult };
   "sync/repair": { params: RepairParams; result: RepairResult };
   "sync/quarantine": { params: QuarantineParams; result: QuarantineResult };
+  "sync/compact": { params: CompactParams; result: CompactResult };
   "sync/showKey": { params: ShowKeyParams; result: ShowKeyResult };
   "sync/rotateKey": { params: RotateKeyParams; result: RotateKeyResult };
   "sync/forgetDevice": { params: ForgetDeviceParams; result: RotateKeyResult };
@@ -940,6 +976,8 @@ export interface Api<Options> {
     repair(params?: RepairParams, options?: Options): Promise<RepairResult>;
     /** What could not be read or held here, whose and why; or try it again now. */
     quarantine(params?: QuarantineParams, options?: Options): Promise<QuarantineResult>;
+    /** Rewrite this device's own log with what still matters of it, under the current key. */
+    compact(params?: CompactParams, options?: Options): Promise<CompactResult>;
     /** The recovery key of this device's vault. */
     showKey(params?: ShowKeyParams, options?: Options): Promise<ShowKeyResult>;
     /** Seal with a new key from now on. */
@@ -984,7 +1022,7 @@ export interface Api<Options> {
 }
 
 export const API_METHODS = {
-  sync: ["init", "link", "findVaults", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "quarantine", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve", "enableSecrets"],
+  sync: ["init", "link", "findVaults", "run", "pull", "push", "status", "preview", "verify", "history", "restore", "doctor", "repair", "quarantine", "compact", "showKey", "rotateKey", "forgetDevice", "secrets", "allowSecret", "setSecretPolicy", "resolve", "enableSecrets"],
   config: ["get", "set"],
   shell: ["exec", "start", "write", "closeStdin", "kill", "ack", "which", "env"],
 } as const;

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 IDENTITY = "opencode-sidecar <sidecar@localhost>"
 _CHUNK = 1 << 20
 
 
-def commit_stream(
-    ref: str, parent: str | None, files: Mapping[str, bytes | Path | None], message: str, at: int, executable: Container[str] = ()
-) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A blob that the repository has already, by git's name of it."""
+
+    sha: str
+
+
+Content = bytes | Path | Stored | None
+
+
+def commit_stream(ref: str, parent: str | None, files: Mapping[str, Content], message: str, at: int, executable: Container[str] = ()) -> Iterator[bytes]:
     """Add or replace `files` (None: remove) on top of `parent`. Prints the commit's id; without the final `done` nothing is kept."""
     text = message.encode("utf-8", "replace")
     yield f"feature done\nfeature get-mark\ncommit {ref}\nmark :1\ncommitter {IDENTITY} {at} +0000\ndata {len(text)}\n".encode() + text + b"\n"
@@ -20,6 +29,9 @@ def commit_stream(
     for path, content in files.items():
         if content is None:
             yield b"D " + quoted(path) + b"\n"
+            continue
+        if isinstance(content, Stored):
+            yield b"M 100644 %s " % content.sha.encode() + quoted(path) + b"\n"
             continue
         yield (b"M 100755 inline " if path in executable else b"M 100644 inline ") + quoted(path) + b"\n"
         yield from _data(content)

@@ -18,6 +18,7 @@ STALE_LOCK_SECONDS = 10.0
 _LEFT_BY_KILLED_GIT = (
     *("*.lock", "refs/**/*.lock", "objects/**/*.lock", "fast_import_crash_*"),
     *("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/*/tmp_obj_*", "objects/tmp_objdir-*", "objects/incoming-*"),
+    "spool",  # of a compaction
     "objects/pack/*.keep",  # a pack so marked would never be packed together with others
 )
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Collection, Container, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.adapters.files.private import private_folder
 from sidecar.adapters.git import layout
 from sidecar.adapters.git.catfile import CatFile
 from sidecar.adapters.git.credentials import helper_for
 from sidecar.adapters.git.env import DEFAULT_SSH, configure
 from sidecar.adapters.git.errors import MINIMUM, damaged, git_too_old
-from sidecar.adapters.git.fastimport import commit_stream
+from sidecar.adapters.git.fastimport import IDENTITY, Content, commit_stream
 from sidecar.adapters.git.refs import is_branch_name, is_sha, read_ref, read_refs
 from sidecar.adapters.git.run import Git
 from sidecar.adapters.git.urls import check_remote_url
@@ -32,9 +35,12 @@ _SPECS_PER_FETCH = 100
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
+    """`size`: bytes, where it was asked for."""
+
     path: str
     mode: int
     sha: str
+    size: int = 0
 
 
 def git_version(environ: Mapping[str, str]) -> tuple[int, ...]:
@@ -189,15 +195,22 @@ class VaultRepo:
         self._ready_for_network = True
 
     # --- objects --------------------------------------------------------------------------------------------------
-    def tree(self, commit: str, path: str = "") -> list[TreeEntry]:
-        output = self._git.run("ls-tree", "-r", "-z", "--full-tree", _sha(commit), *(["--", path] if path else []))
+    def tree(self, commit: str, path: str = "", *, sizes: bool = False) -> list[TreeEntry]:
+        output = self._git.run("ls-tree", "-r", "-z", "--full-tree", *(["-l"] if sizes else []), _sha(commit), *(["--", path] if path else []))
         entries = []
         for item in output.split(b"\0"):
             if item:
                 head, _, name = item.partition(b"\t")
-                mode, _, sha = head.decode().split(" ")
-                entries.append(TreeEntry(name.decode("utf-8", "surrogateescape"), int(mode, 8), sha))
+                mode, _, sha, *size = head.decode().split()
+                entries.append(TreeEntry(name.decode("utf-8", "surrogateescape"), int(mode, 8), sha, int(size[0]) if size and size[0].isdigit() else 0))
         return entries
+
+    def count_commits(self, commit: str) -> int:
+        """How many commits this one's history has, itself included."""
+        return int(self._git.run("rev-list", "--count", _sha(commit)))
+
+    def history(self, commit: str) -> list[str]:
+        return self._git.run("rev-list", _sha(commit)).decode().split()
 
     def new_files(self, old: str | None, new: str, prefix: str) -> list[TreeEntry]:
         """Files under `prefix` that `new` has and `old` has not, or has with other content."""
@@ -226,7 +239,17 @@ class VaultRepo:
         """A file of a commit; None when there is none. Raises segmentCorrupt."""
         return self._objects.read(f"{_sha(commit)}:{path}", limit=limit)
 
-    def commit(self, ref: str, parent: str | None, files: Mapping[str, bytes | Path | None], message: str, at: int, executable: Container[str] = ()) -> str:
+    def commit(
+        self,
+        ref: str,
+        parent: str | None,
+        files: Mapping[str, Content],
+        message: str,
+        at: int,
+        executable: Container[str] = (),
+        *,
+        task: Task | None = None,
+    ) -> str:
         """Add these files (None: remove) on top of `parent` (None: no history) and move `ref` there. One process; durable on return.
 
         Raises conflict when `ref` is somewhere else than at `parent`.
@@ -237,7 +260,7 @@ class VaultRepo:
             raise _moved(ref)
         stream = commit_stream(ref, _sha(parent) if parent else None, files, message, at, executable)
         try:
-            made = self._git.run("fast-import", "--quiet", "--done", "--depth=0", feed=stream).decode().strip()
+            made = self._git.run("fast-import", "--quiet", "--done", "--depth=0", feed=stream, task=task).decode().strip()
         except BaseException as error:
             layout.clear_leftovers(self.path)  # its crash report repeats what it was fed
             if isinstance(error, SidecarError) and "Not updating" in error.detail:
@@ -247,6 +270,47 @@ class VaultRepo:
             raise SidecarError("internal", "git did not make the commit.", detail=ref)
         layout.sync_to_disk(self.path / "objects" / "pack", self.path / ref, (self.path / ref).parent)
         return made
+
+    # --- another history for a branch -------------------------------------------------------------------------------
+    @contextmanager
+    def spool(self) -> Iterator[Path]:
+        """An empty private folder for files that a commit is to be made of; gone afterwards, also after a crash, with the next `clear_locks`."""
+        path = self.path / "spool"
+        shutil.rmtree(path, ignore_errors=True)
+        private_folder(path)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def replace(self, ref: str, old: str, new: str, *, kept: str) -> None:
+        """Point `ref` at a commit that need not follow `old`, which `kept` holds from before that moment on. Raises conflict when it moved."""
+        self.adopt_ref(kept, old)
+        try:
+            self._git.run("update-ref", ref, _sha(new), _sha(old))
+        except SidecarError:
+            raise _moved(ref) from None
+        layout.sync_to_disk(self.path / ref, (self.path / ref).parent)
+
+    def put_behind(self, ref: str, parent: str) -> str:
+        """Give what `ref` has the parent `parent` alone, so that a remote takes it which lets no branch be replaced. The new commit."""
+        name, _, mail = IDENTITY.rstrip(">").partition(" <")
+        said = ("-c", f"user.name={name}", "-c", f"user.email={mail}", "commit-tree", "-m", "compacted", "-p", _sha(parent))
+        commit = self._git.run(*said, f"{_sha(self.local_ref(ref) or '')}^{{tree}}").decode().strip()
+        self.adopt_ref(ref, commit)
+        return commit
+
+    def prune(self, task: Task, needed: Collection[str]) -> int | None:
+        """Delete what no ref reaches. Bytes that came free; None when one of the objects that are `needed` would have gone: then nothing does."""
+        reachable = set(self._git.run("rev-list", "--objects", "--no-object-names", "--all", task=task).decode().split())
+        if not reachable.issuperset(needed):
+            return None
+        before = self.size_bytes()
+        self._objects.close()
+        self._git.run("pack-refs", "--all")
+        self._git.run("repack", "-q", "-a", "-d", task=task)
+        self._git.run("prune", "--expire=now", task=task)
+        return max(0, before - self.size_bytes())
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
     def problem(self, task: Task) -> str | None:

@@ -1,32 +1,38 @@
-"""Reading a segment: magic, version, flags, directory, then zstd frames of records."""
+"""Reading a segment: magic, version, flags, directory, then zstd frames of records.
+
+A compacted segment stands in the place of all from `first` to its own sequence, and says of each group which one it was in.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sidecar.adapters.segments.bounded import decompress
 from sidecar.adapters.segments.values import unpack
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import key_problem
-from sidecar.domain.records import TABLES, Group, Mention, Record, Version
+from sidecar.domain.records import TABLES, Group, Mention, Mentions, Place, Record, Version
 
 if TYPE_CHECKING:
     from sidecar.adapters.crypto.sealing import Sealed, Sealer
 
 MAGIC = b"OCSG"
 VERSION = 1
-FLAG_ENCRYPTED = 1
+FLAG_ENCRYPTED, FLAG_COMPACTED = 1, 2
 HEAD = struct.Struct(">4sBBHI")
 """magic, version, flags, reserved, length of the directory."""
 MAX_SEGMENT_BYTES = 64 << 20
 MAX_FRAME_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 8 << 20
 CHECKSUM_BYTES = 32
-SEALED_PREFIX_BYTES = 24
+SEALED_PREFIX_BYTES, KEY_ID_BYTES = 24, 8
 """Key id and salt, behind the head of a sealed segment."""
+
+_Frame = tuple[int, int, int, list[tuple[Place, Mention]]]
+"""Offset, stored size, size, and what is in it."""
 
 
 def corrupt(name: str, why: str) -> SidecarError:
@@ -43,17 +49,20 @@ class SegmentReader:
     """One segment, verified on opening. Frames are decoded when asked for.
 
     `sealer`: the vault is encrypted; what is not sealed with its keys, for this place, is refused. `previous`: see the writer.
+    `first`: the first sequence it stands for; `skipped`: records of tables that this version does not know, as far as it was read.
     """
 
     def __init__(self, data: bytes, name: str, *, device: str, sequence: int, sealer: Sealer | None = None) -> None:
         self._data, self.name, self.device, self.sequence = data, name, device, sequence
         self.previous: str | None = None
+        self.first, self.skipped = sequence, 0
         if len(data) < HEAD.size + CHECKSUM_BYTES:
             raise corrupt(name, "it is too short")
         magic, version, flags, _, length = HEAD.unpack_from(data)
         if magic != MAGIC:
             raise corrupt(name, "it does not begin with the segment mark")
-        if version > VERSION or flags & ~FLAG_ENCRYPTED:
+        self.compacted = bool(flags & FLAG_COMPACTED)
+        if version > VERSION or flags & ~(FLAG_ENCRYPTED | FLAG_COMPACTED):
             raise SidecarError(
                 "newerFormat",
                 f"A segment was written in format {version}, newer than the {VERSION} that this program reads.",
@@ -74,11 +83,16 @@ class SegmentReader:
             self._sealed = sealer.known(data[HEAD.size : start], "segment", device, sequence)
         self._frames = self._directory(start, length)
 
+    @property
+    def key_id(self) -> bytes | None:
+        """Of the key that it is sealed with."""
+        return self._sealed.prefix[:KEY_ID_BYTES] if self._sealed is not None else None
+
     def _open(self, piece: int, start: int, end: int) -> bytes:
         data = self._data[start:end]
         return data if self._sealed is None else self._sealed.open(piece, data)
 
-    def _directory(self, start: int, length: int) -> list[tuple[int, int, int, list[list[Any]]]]:
+    def _directory(self, start: int, length: int) -> list[_Frame]:
         end = start + length
         if length > MAX_DIRECTORY_BYTES or end > len(self._data) - CHECKSUM_BYTES:
             raise corrupt(self.name, "its directory does not fit")
@@ -90,13 +104,16 @@ class SegmentReader:
             self.previous = previous if isinstance(previous, str) else None
             if directory["device"] != self.device or directory["sequence"] != self.sequence:
                 raise corrupt(self.name, "it belongs to another place in the log")
+            if self.compacted:
+                self.first = int(directory["first"])
+                if not 0 < self.first <= self.sequence:
+                    raise ValueError("no place")
             frames = []
             offset = end
             for size, raw_size, groups in directory["frames"]:
                 if type(size) is not int or type(raw_size) is not int or min(size, raw_size) < 0:
                     raise TypeError
-                _check_groups(groups)
-                frames.append((offset, size, raw_size, groups))
+                frames.append((offset, size, raw_size, [self._mentioned(*group) for group in groups]))
                 offset += size
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
@@ -104,57 +121,67 @@ class SegmentReader:
             raise corrupt(self.name, "its frames do not fill it")
         return frames
 
-    def sessions(self) -> dict[str, Mention]:
+    def _mentioned(self, session_id: Any, puts: Any, context: Any, *place: Any) -> tuple[Place, Mention]:
+        """Raises TypeError, ValueError."""
+        if key_problem(session_id) is not None:
+            raise ValueError("no session")
+        if context is not None and not all(isinstance(device, str) and type(sequence) is int for device, sequence in context.items()):
+            raise TypeError
+        return (session_id, self._place(place)), Mention(bool(puts), context)
+
+    def _place(self, place: tuple[Any, ...]) -> int:
+        """The sequence of a group; only compacted segments say it."""
+        if not self.compacted and not place:
+            return self.sequence
+        (sequence,) = place
+        if not self.compacted or not isinstance(sequence, int) or not self.first <= sequence <= self.sequence:
+            raise ValueError("no place")
+        return sequence
+
+    def mentions(self) -> Mentions:
         """What this segment says of which sessions, without decoding the records."""
-        found: dict[str, Mention] = {}
-        for *_, groups in self._frames:
-            for session_id, puts, context in groups:
-                before = found.get(session_id, Mention(False, None))
-                found[session_id] = Mention(before.puts or bool(puts), context if context is not None else before.context)
-        return found
+        return joined(mention for *_, mentioned in self._frames for mention in mentioned)
 
-    def groups(self, only: frozenset[str] | None = None) -> Iterator[Group]:
-        """One group per session, wherever in the segment its records lie; its records in log order."""
-        last: dict[str, int] = {}
-        for index, (*_, groups) in enumerate(self._frames):
-            last.update((session_id, index) for session_id, *_ in groups if only is None or session_id in only)
-        wanted: dict[int, set[str]] = {}
-        for session_id, index in last.items():
-            wanted.setdefault(index, set()).add(session_id)
-        open_groups: dict[str, Group] = {}
-        for index, (offset, size, raw_size, groups) in enumerate(self._frames):
-            if not any(session_id in last for session_id, *_ in groups):
+    def groups(self, only: frozenset[str] | None = None, exactly: Container[Place] | None = None) -> Iterator[Group]:
+        """One group per session and sequence, wherever in the segment its records lie; its records in log order."""
+        last: Mapping[Place, int] = {
+            place: index
+            for index, (*_, mentioned) in enumerate(self._frames)
+            for place, _ in mentioned
+            if (only is None or place[0] in only) and (exactly is None or place in exactly)
+        }
+        open_groups: dict[Place, Group] = {}
+        for index, (offset, size, raw_size, mentioned) in enumerate(self._frames):
+            if not any(place in last for place, _ in mentioned):
                 continue
-            for record in self._records(index, offset, size, raw_size):
-                if record.session_id not in last:
-                    continue
-                group = open_groups.get(record.session_id)
-                if group is None:
-                    group = open_groups[record.session_id] = Group(record.session_id, self.device, self.sequence)
-                group.records.append(record)
-            for session_id in [session_id for session_id in open_groups if session_id in wanted.get(index, ())]:
-                yield open_groups.pop(session_id)
+            for place, records in self._records(index, offset, size, raw_size):
+                if place in last:
+                    open_groups.setdefault(place, Group(place[0], self.device, place[1])).records.extend(records)
+            for place in [place for place in open_groups if last[place] == index]:
+                yield open_groups.pop(place)
 
-    def _records(self, index: int, offset: int, size: int, raw_size: int) -> Iterator[Record]:
+    def _records(self, index: int, offset: int, size: int, raw_size: int) -> Iterator[tuple[Place, list[Record]]]:
         if raw_size > MAX_FRAME_BYTES:
             raise corrupt(self.name, "a frame is too large")
         try:
             raw = decompress(self._open(index + 1, offset, offset + size), raw_size)
-            for session_id, rows in unpack(raw):
+            for session_id, rows, *place in unpack(raw):
+                records = []
                 for table, key, time, counter, seen, columns in rows:
                     if table < 0 or not isinstance(session_id, str) or not isinstance(key, str):
                         raise ValueError
-                    if table >= len(TABLES):
-                        continue  # a table that a newer version shares: this one leaves it alone
-                    yield Record(TABLES[table], key, session_id, Version(time, counter, self.device), columns, seen)
+                    if table < len(TABLES):
+                        records.append(Record(TABLES[table], key, session_id, Version(time, counter, self.device), columns, seen))
+                self.skipped += len(rows) - len(records)  # of a table that a newer version shares: this one leaves them alone
+                yield (session_id, self._place(tuple(place))), records
         except (ValueError, TypeError) as error:
             raise corrupt(self.name, f"a frame is unreadable ({type(error).__name__})") from None
 
 
-def _check_groups(groups: Any) -> None:
-    """Raises TypeError, ValueError."""
-    for session_id, _, context in groups:
-        if key_problem(session_id) is not None:
-            raise ValueError
-        if context is not None and not all(isinstance(device, str) and type(sequence) is int for device, sequence in context.items()):
-            raise TypeError
+def joined(mentioned: Iterable[tuple[Place, Mention]]) -> Mentions:
+    """What several frames say of the same groups, put together."""
+    found: Mentions = {}
+    for place, (puts, context) in mentioned:
+        before = found.get(place, Mention(False, None))
+        found[place] = Mention(before.puts or puts, context if context is not None else before.context)
+    return found

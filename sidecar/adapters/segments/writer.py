@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from sidecar.adapters.segments.codec import FLAG_ENCRYPTED, HEAD, MAGIC, VERSION
+from sidecar.adapters.segments.codec import FLAG_COMPACTED, FLAG_ENCRYPTED, HEAD, MAGIC, VERSION, joined
 from sidecar.adapters.segments.values import CHUNK_BYTES, LARGE_VALUE_BYTES, BlobRef, pack
-from sidecar.domain.records import STANDARD_COLUMNS, TABLES, TODO, Mention, Record, VersionVector
+from sidecar.domain.records import STANDARD_COLUMNS, TABLES, TODO, Mention, Mentions, Place, Record, VersionVector
 
 if TYPE_CHECKING:
     from sidecar.adapters.crypto.sealing import Sealed, Sealer
@@ -35,27 +35,28 @@ class Segment:
     path: str
     data: bytes
     sha256: str
-    sessions: dict[str, Mention]
+    mentions: Mentions
     blobs: dict[str, bytes] = field(default_factory=dict)
 
 
 class SegmentWriter:
     """Collects records; `full` says when to finish. One instance per segment.
 
-    `previous`: the mark of the segment before this one: a chain of which the head names the end.
+    `previous`: the mark of the segment before this one: a chain of which the head names the end. `first`: it is a compacted one,
+    in the place of those from `first` on; each record then comes with the sequence it had.
     """
 
-    def __init__(self, device: str, sequence: int, *, sealer: Sealer | None = None, previous: str | None = None) -> None:
-        self.device, self.sequence, self._sealer, self._previous = device, sequence, sealer, previous
+    def __init__(self, device: str, sequence: int, *, sealer: Sealer | None = None, previous: str | None = None, first: int | None = None) -> None:
+        self.device, self.sequence, self._sealer, self._previous, self._first = device, sequence, sealer, previous, first
         self._sealed = sealer.new("segment", device, sequence) if sealer is not None else None
         self._closed = 0
         self.records = 0
         self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True)
-        self._frames: list[tuple[bytes, int, list[list[Any]]]] = []
-        self._pending: tuple[Future[bytes], int, list[list[Any]]] | None = None
-        self._groups: list[tuple[str, list[bytes]]] = []
-        self._puts: dict[str, bool] = {}
-        self._contexts: dict[str, VersionVector] = {}
+        self._frames: list[tuple[bytes, int, list[tuple[Place, Mention]]]] = []
+        self._pending: tuple[Future[bytes], int, list[tuple[Place, Mention]]] | None = None
+        self._groups: list[tuple[Place, list[bytes]]] = []
+        self._puts: dict[Place, bool] = {}
+        self._contexts: dict[Place, VersionVector] = {}
         self._raw = 0
         self._stored = 0
         self._blobs: dict[str, bytes] = {}
@@ -64,20 +65,35 @@ class SegmentWriter:
     def full(self) -> bool:
         return self._stored >= SEGMENT_BYTES
 
-    def add(self, record: Record) -> None:
+    def mention(self, place: Place, mention: Mention) -> None:
+        """Say of a group what was said of it before, also when no record of it is left."""
+        self._group(place)
+        self._puts[place] = self._puts.get(place, False) or mention.puts
+        if mention.context is not None:
+            self._contexts[place] = mention.context
+
+    def take_blobs(self) -> dict[str, bytes]:
+        """The large values met so far; they are not kept here any longer."""
+        taken, self._blobs = self._blobs, {}
+        return taken
+
+    def _group(self, place: Place) -> list[bytes]:
+        if not self._groups or self._groups[-1][0] != place:
+            self._groups.append((place, []))
+        return self._groups[-1][1]
+
+    def add(self, record: Record, sequence: int | None = None) -> None:
         """Append one record. Raises nothing that depends on its content."""
-        columns = record.columns
+        columns, place = record.columns, (record.session_id, self.sequence if sequence is None else sequence)
         if columns is not None:
             if record.table not in _PLAIN or _may_be_large(columns.get("data")):
                 columns = {name: self._externalise(value) if isinstance(value, (str, bytes)) else value for name, value in columns.items()}
             if record.seen is not None:
-                self._contexts[record.session_id] = record.seen
+                self._contexts[place] = record.seen
         seen = record.seen if columns is None else None
         packed = pack([_TABLE_INDEX[record.table], record.key, record.version.time, record.version.counter, seen, columns])
-        if not self._groups or self._groups[-1][0] != record.session_id:
-            self._groups.append((record.session_id, []))
-        self._groups[-1][1].append(packed)
-        self._puts[record.session_id] = self._puts.get(record.session_id, False) or columns is not None
+        self._group(place).append(packed)
+        self._puts[place] = self._puts.get(place, False) or columns is not None
         self._raw += len(packed)
         self.records += 1
         if self._raw >= FRAME_BYTES:
@@ -104,10 +120,11 @@ class SegmentWriter:
         if not self._groups:
             return
         raw = bytearray(_array_head(len(self._groups)))
-        for session_id, rows in self._groups:
-            raw += b"\x92" + pack(session_id) + _array_head(len(rows))
+        for place, rows in self._groups:
+            raw += (b"\x92" if self._first is None else b"\x93") + pack(place[0]) + _array_head(len(rows))
             raw += b"".join(rows)
-        mentions = [[session_id, puts, self._contexts.get(session_id)] for session_id, puts in self._puts.items()]
+            raw += b"" if self._first is None else pack(place[1])
+        mentions = [(place, Mention(puts, self._contexts.get(place))) for place, puts in self._puts.items()]
         self._collect()
         self._closed += 1
         self._pending = (_compressing.submit(_compress, raw, self._sealed, self._closed), len(raw), mentions)
@@ -124,29 +141,22 @@ class SegmentWriter:
     def finish(self) -> Segment:
         self._close_frame()
         self._collect()
-        directory = self._compressor.compress(
-            pack(
-                {
-                    "device": self.device,
-                    "sequence": self.sequence,
-                    "previous": self._previous,
-                    "frames": [[len(frame), raw_size, groups] for frame, raw_size, groups in self._frames],
-                }
-            )
-        )
-        flags, prefix = 0, b""
+        said: dict[str, Any] = {"device": self.device, "sequence": self.sequence, "previous": self._previous}
+        if self._first is not None:
+            said["first"] = self._first
+        said["frames"] = [[len(frame), raw_size, [self._mentioned(*mention) for mention in mentions]] for frame, raw_size, mentions in self._frames]
+        directory = self._compressor.compress(pack(said))
+        flags, prefix = FLAG_COMPACTED if self._first is not None else 0, b""
         if self._sealed is not None:
-            flags, prefix, directory = FLAG_ENCRYPTED, self._sealed.prefix, self._sealed.seal(0, directory)
+            flags, prefix, directory = flags | FLAG_ENCRYPTED, self._sealed.prefix, self._sealed.seal(0, directory)
         body = b"".join([HEAD.pack(MAGIC, VERSION, flags, 0, len(directory)), prefix, directory, *(frame for frame, *_ in self._frames)])
         data = body + hashlib.sha256(body).digest()
         digest = hashlib.sha256(data).hexdigest()
-        sessions: dict[str, Mention] = {}
-        for *_, groups in self._frames:
-            for session_id, puts, context in groups:
-                before = sessions.get(session_id, Mention(False, None))
-                sessions[session_id] = Mention(before.puts or puts, context if context is not None else before.context)
         path = f"seg/{self.sequence // 100:07d}/{self.sequence:09d}-{digest[:16]}"
-        return Segment(self.sequence, path, data, digest, sessions, self._blobs)
+        return Segment(self.sequence, path, data, digest, joined(mention for *_, mentions in self._frames for mention in mentions), self._blobs)
+
+    def _mentioned(self, place: Place, mention: Mention) -> list[Any]:
+        return [place[0], mention.puts, mention.context, *([place[1]] if self._first is not None else ())]
 
 
 def _compress(raw: bytearray, sealed: Sealed | None, piece: int) -> bytes:

@@ -19,13 +19,13 @@ from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
 from sidecar.adapters.sqlite.findings import Findings
 from sidecar.adapters.sqlite.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from sidecar.adapters.sqlite.quarantine import Quarantine
-from sidecar.domain.records import Mention, Version, VersionVector, join
-from sidecar.domain.state import APPLIED, BUSY, NEW, QUARANTINED, UNREADABLE, ShadowRow, Waiting
+from sidecar.domain.records import Mentions, Version, VersionVector, join
+from sidecar.domain.state import APPLIED, BUSY, NEW, QUARANTINED, UNREADABLE, SegmentFile, ShadowRow, Waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS device (id TEXT PRIMARY KEY, info TEXT NOT NULL, head TEXT, sequence INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS segment (device TEXT, sequence INTEGER, blob TEXT NOT NULL, path TEXT NOT NULL, problem TEXT,
+CREATE TABLE IF NOT EXISTS segment (device TEXT, sequence INTEGER, blob TEXT NOT NULL, path TEXT NOT NULL, problem TEXT, first INTEGER,
   PRIMARY KEY (device, sequence)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS session_segment (session TEXT, device TEXT, sequence INTEGER, puts INTEGER NOT NULL, state INTEGER NOT NULL,
   until INTEGER NOT NULL DEFAULT 0, detail TEXT NOT NULL DEFAULT '', context TEXT, PRIMARY KEY (session, device, sequence)) WITHOUT ROWID;
@@ -52,6 +52,8 @@ class Shadow(Findings, Quarantine):
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             self.db.executescript(_SCHEMA + FINDINGS_SCHEMA + QUARANTINE_SCHEMA)
+            if not any(row[1] == "first" for row in self.db.execute("PRAGMA table_info(segment)")):
+                self.db.execute("ALTER TABLE segment ADD COLUMN first INTEGER")  # of a shadow made before logs were compacted
 
     def close(self) -> None:
         self.db.close()
@@ -131,28 +133,43 @@ class Shadow(Findings, Quarantine):
         return merged
 
     # --- logs -----------------------------------------------------------------------------------------------------
-    def add_segment(self, device: str, sequence: int, blob: str, path: str, sessions: Mapping[str, Mention], *, state: int, problem: str | None = None) -> None:
+    def add_segment(self, device: str, file: SegmentFile, mentions: Mentions, *, state: int, problem: str | None = None) -> None:
         self.db.execute(
-            "INSERT INTO segment VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET blob=excluded.blob, path=excluded.path, problem=excluded.problem",
-            (device, sequence, blob, path, problem),
+            "INSERT INTO segment (device, sequence, blob, path, problem, first) VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE"
+            " SET blob=excluded.blob, path=excluded.path, problem=excluded.problem, first=excluded.first",
+            (device, file.sequence, file.blob, file.path, problem, file.first),
         )
+        self._mention(device, mentions, state)
+
+    def replace_log(self, device: str, files: Iterable[SegmentFile], mentions: Mentions, *, state: int) -> None:
+        """A log was compacted: other files hold what is left of the same groups. What is left keeps its state, the rest is superseded."""
+        known = set(self.db.execute("SELECT session, sequence FROM session_segment WHERE device=?", (device,)))
+        gone = [(session, device, sequence) for session, sequence in known - mentions.keys()]
+        self.db.executemany("DELETE FROM session_segment WHERE session=? AND device=? AND sequence=?", gone)
+        self.db.execute("DELETE FROM segment WHERE device=?", (device,))
+        for file in files:
+            self.add_segment(device, file, {}, state=state)
+        self._mention(device, mentions, state)
+
+    def _mention(self, device: str, mentions: Mentions, state: int) -> None:
         self.db.executemany(
             "INSERT INTO session_segment (session, device, sequence, puts, state, context) VALUES (?,?,?,?,?,?)"
             f" ON CONFLICT DO UPDATE SET puts=excluded.puts, state=excluded.state, context=excluded.context WHERE state={UNREADABLE}",
             (
                 (session, device, sequence, int(mention.puts), state, json.dumps(mention.context) if mention.context is not None else None)
-                for session, mention in sessions.items()
+                for (session, sequence), mention in mentions.items()
             ),
         )
 
-    def segment(self, device: str, sequence: int) -> tuple[str, str] | None:
-        """(git blob, path) of a segment."""
-        row = self.db.execute("SELECT blob, path FROM segment WHERE device=? AND sequence=?", (device, sequence)).fetchone()
-        return (row[0], row[1]) if row else None
+    def segment(self, device: str, sequence: int) -> SegmentFile | None:
+        """The file that holds this segment of a log, or what a compaction left of it."""
+        found = next(iter(self.segments(device, sequence - 1, limit=1)), None)
+        return found if found is not None and found.first <= sequence else None
 
-    def segments(self, device: str, after: int) -> list[tuple[int, str, str]]:
-        """(sequence, git blob, path) of a log's segments past `after`."""
-        return list(self.db.execute("SELECT sequence, blob, path FROM segment WHERE device=? AND sequence>? ORDER BY sequence", (device, after)))
+    def segments(self, device: str, after: int, *, limit: int = -1) -> list[SegmentFile]:
+        """A log's files with segments past `after`."""
+        query = "SELECT ifnull(first, sequence), sequence, blob, path FROM segment WHERE device=? AND sequence>? ORDER BY sequence LIMIT ?"
+        return [SegmentFile(*row) for row in self.db.execute(query, (device, after, limit))]
 
     def put_dots(self, session: str) -> list[tuple[str, int]]:
         """(device, sequence) of every segment with a put for this session, applied or not."""
@@ -253,8 +270,9 @@ class Shadow(Findings, Quarantine):
         return (row[0], row[1]) if row else (None, 0)
 
     def info_of(self, device: str) -> dict[str, Any]:
+        """What its head said: name, platform, generation, …; empty for a device that is not known."""
         row = self.db.execute("SELECT info FROM device WHERE id=?", (device,)).fetchone()
-        return json.loads(row[0]) if row else {}
+        return dict(json.loads(row[0])) if row else {}
 
     def fingerprints(self) -> dict[str, bytes]:
         return dict(self.db.execute("SELECT session, fingerprint FROM scanned"))
@@ -291,7 +309,8 @@ class Shadow(Findings, Quarantine):
     # --- what could not be used -------------------------------------------------------------------------------------
     def put_problem(self, device: str, sequence: int, problem: str) -> None:
         """A segment of which something could not be used: it is looked at again when its log moves."""
-        self.db.execute("UPDATE segment SET problem=? WHERE device=? AND sequence=?", (problem, device, sequence))
+        file = self.segment(device, sequence)
+        self.db.execute("UPDATE segment SET problem=? WHERE device=? AND sequence=?", (problem, device, file.sequence if file else sequence))
 
     def problems(self) -> list[tuple[str, int, str]]:
         """(device, sequence, why) of segments that could not be used."""

@@ -94,7 +94,7 @@ def _publish(machine: Machine, remote: Path, case: str) -> None:
         version = Version("soon", 0, DEVICE) if case == "versions that are no numbers" else V  # type: ignore[arg-type]
         writer.add(Record(table, key, session, version, columns))
     if case == "a directory that names what is not there":
-        writer._puts["ses_ghost"] = True
+        writer._puts["ses_ghost", 1] = True
     with pytest.MonkeyPatch.context() as patch:
         if case == "a frame that is none":
             patch.setattr(writer_module, "_compress", lambda *_: b"nonsense")

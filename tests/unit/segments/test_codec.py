@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.adapters.segments import SegmentReader, SegmentWriter
 from sidecar.adapters.segments import writer as writer_module
 from sidecar.adapters.segments.bounded import decompress
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.records import MESSAGE, PART, SESSION, TABLES, Record, Version
+from sidecar.domain.records import MESSAGE, PART, SESSION, TABLES, Mention, Record, Version
 
 DEVICE = "d" * 32
 
@@ -76,12 +76,48 @@ def test_reading_some_sessions_gives_all_of_them_and_nothing_else(records: list[
     assert read(data, path, only) == {session: rows for session, rows in read(data, path).items() if session in only}
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(3, 9), logs), min_size=1, max_size=5, unique_by=lambda group: group[0]), st.integers(1, 400))
+def test_a_compacted_segment_gives_every_group_back_with_the_sequence_it_had(groups: list[tuple[int, list[Record]]], frame: int) -> None:
+    expected: dict[tuple[str, int], list[Record]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "FRAME_BYTES", frame)
+        writer = SegmentWriter(DEVICE, 9, first=3)
+        writer.mention(("ses_gone", 4), Mention(True, {DEVICE: 3}))
+        for sequence, records in groups:
+            for record in records:
+                writer.add(record, sequence)
+                expected.setdefault((record.session_id, sequence), []).append(record)
+        segment = writer.finish()
+    reader = SegmentReader(segment.data, segment.path, device=DEVICE, sequence=9)
+    found = {(group.session_id, group.sequence): group.records for group in reader.groups()}
+    assert reader.first == 3
+    assert found.pop(("ses_gone", 4)) == []
+    assert {place: [(r.table, r.key, r.version) for r in rows] for place, rows in found.items()} == {
+        place: [(r.table, r.key, r.version) for r in rows] for place, rows in expected.items()
+    }
+    assert reader.mentions()["ses_gone", 4] == Mention(True, {DEVICE: 3})
+    assert reader.mentions().keys() == segment.mentions.keys()
+    one = next(iter(expected))
+    assert [(group.session_id, group.sequence) for group in reader.groups(exactly={one})] == [one]
+
+
+@pytest.mark.parametrize("flag", [4, 128])
+def test_a_flag_that_is_not_known_is_of_a_newer_version(flag: int) -> None:
+    raw, path, _ = write([Record(PART, "prt_1", "ses_1", Version(1, 0, DEVICE), {"data": "x"})])
+    changed = bytearray(raw)
+    changed[5] |= flag
+    with pytest.raises(SidecarError) as caught:
+        read(bytes(changed), path)
+    assert caught.value.kind == "newerFormat"
+
+
 @given(logs)
 def test_the_directory_tells_what_the_records_say(records: list[Record]) -> None:
     data, path, _ = write(records)
-    mentions = SegmentReader(data, path, device=DEVICE, sequence=1).sessions()
-    assert mentions.keys() == {record.session_id for record in records}
-    for session, mention in mentions.items():
+    mentions = SegmentReader(data, path, device=DEVICE, sequence=1).mentions()
+    assert mentions.keys() == {(record.session_id, 1) for record in records}
+    for (session, _), mention in mentions.items():
         assert mention.puts == any(not r.is_tombstone for r in records if r.session_id == session)
 
 
