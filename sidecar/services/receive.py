@@ -165,10 +165,20 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
     if (mark_of(last.path) if last is not None else None) != info["segment"]:
         warnings.append(f"{info['name']}: the end of its log is missing, or is not what it wrote.")
     with ws.shadow.writing():
+        if troubled:
+            _drop_strangers(ws, device, {entry.path for entry in entries})
         ws.shadow.put_device(device, info, head, sequence)
         if head != remote:
             hold_back(ws, device, remote)
     return warnings
+
+
+def _drop_strangers(ws: Workspace, device: str, paths: set[str]) -> None:
+    """Segments of which nothing could be used, and which the log has not any more, were never part of it."""
+    for owner, sequence, _ in ws.shadow.problems():
+        file = ws.shadow.segment(owner, sequence)
+        if owner == device and file is not None and file.path not in paths and not ws.shadow.mentioned(device, sequence):
+            ws.shadow.drop_segment(device, sequence)
 
 
 def open_segment(ws: Workspace, device: str, file: SegmentFile, counts: Counts | None = None) -> SegmentReader:

@@ -55,6 +55,10 @@ class Machine:
         return self.root / "state/opencode/opencode-sidecar"
 
     @property
+    def device_id(self) -> str:
+        return str(json.loads((self.own_state / "device.json").read_bytes())["deviceId"])
+
+    @property
     def settings(self) -> Settings:
         return Settings.from_environ(self.environ)
 

@@ -151,6 +151,10 @@ class Shadow(Findings, Quarantine):
             self.add_segment(device, file, {}, state=state)
         self._mention(device, mentions, state)
 
+    def drop_segment(self, device: str, sequence: int) -> None:
+        """Forget a file of which nothing was used."""
+        self.db.execute("DELETE FROM segment WHERE device=? AND sequence=?", (device, sequence))
+
     def _mention(self, device: str, mentions: Mentions, state: int) -> None:
         self.db.executemany(
             "INSERT INTO session_segment (session, device, sequence, puts, state, context) VALUES (?,?,?,?,?,?)"

@@ -73,10 +73,6 @@ def sessions(machine: Machine) -> set[str]:
     return {row[0] for row in machine.sql("SELECT id FROM session")}
 
 
-def device_of(machine: Machine) -> str:
-    return str(json.loads((machine.own_state / "device.json").read_bytes())["deviceId"])
-
-
 def ring_of(machine: Machine) -> KeyRing:
     return KeyRing.from_json((machine.own_state / "keys.json").read_text())
 
@@ -112,7 +108,8 @@ class Three:
         assert all(content == contents[0] for content in contents), "the machines do not agree"
         for one in machines:
             assert run(one).up_to_date, "a machine does something in every cycle"
-            assert one.sidecar.verify(VerifyParams(), Task()).ok
+            seen = one.sidecar.verify(VerifyParams(), Task())
+            assert seen.ok, seen.differences
 
 
 @pytest.fixture
@@ -177,9 +174,9 @@ def test_a_machine_that_missed_several_changes_takes_the_last(three: Three) -> N
 
 def test_a_forgotten_device_reads_nothing_more_and_is_read_no_more(three: Three, machine: Make, remote: Path) -> None:
     a, b, c = three.a, three.b, three.c
-    lost, ring = device_of(c), ring_of(c)
+    lost, ring = c.device_id, ring_of(c)
     refused(lambda: forget(a, "0" * 32), "invalidParams")
-    refused(lambda: forget(a, device_of(a)), "invalidParams")
+    refused(lambda: forget(a, a.device_id), "invalidParams")
     turn(b, "6", CANARY)
     pull(b)
     before = tamper.logs(remote)
@@ -211,7 +208,7 @@ def test_a_forgotten_device_reads_nothing_more_and_is_read_no_more(three: Three,
 def test_whoever_kept_the_old_key_writes_under_no_name(three: Three, remote: Path) -> None:
     """Neither under its own, nor under a new one, nor in the log of a machine that has the new key, or has not taken it over yet."""
     a, b, c = three.a, three.b, three.c
-    lost, sealer, first = device_of(c), Sealer(ring_of(c), three.vault), tamper.git(remote, "rev-parse", "main")
+    lost, sealer, first = c.device_id, Sealer(ring_of(c), three.vault), tamper.git(remote, "rev-parse", "main")
     forget(a, lost)
     run(a)
     run(b)
@@ -226,10 +223,10 @@ def test_whoever_kept_the_old_key_writes_under_no_name(three: Three, remote: Pat
         assert run(one).warnings, "a log that nobody should have is passed over in silence"
     tamper.git(remote, "update-ref", "-d", f"refs/heads/sessions/{'9' * 32}")
     for number, (victim, witness) in enumerate(((a, b), (b, a)), 2):
-        log = f"sessions/{device_of(victim)}"
+        log = f"sessions/{victim.device_id}"
         true = tamper.logs(remote)[log]
         head = tamper.blob(remote, f"{true}:head")
-        tamper.forge_turn(remote, sealer, device_of(victim), f"ses_forged{number}")
+        tamper.forge_turn(remote, sealer, victim.device_id, f"ses_forged{number}")
         run(witness)
         assert refused(lambda victim=victim: run(victim), "identityCloned")  # type: ignore[misc]
         # With the true head, which is under the new key, on top of the forged segment.
@@ -285,10 +282,10 @@ def test_a_manifest_that_somebody_edited_moves_nobody(three: Three, remote: Path
     turn(b, "8")
     for change in ("by", "swap", "proof", "box", "key", "mac", "public", "gone", "other"):
         manifest = manifest_of(remote)
-        mine, other = (next(entry for entry in manifest["members"] if entry["device"] == device_of(one)) for one in (b, c))
+        mine, other = (next(entry for entry in manifest["members"] if entry["device"] == one.device_id) for one in (b, c))
         match change:
             case "by":
-                manifest["by"] = device_of(c)
+                manifest["by"] = c.device_id
             case "swap":
                 mine["box"], other["box"] = other["box"], mine["box"]
             case "proof":
@@ -394,17 +391,17 @@ def test_a_machine_in_the_middle_of_a_cycle_loses_nothing(three: Three, monkeypa
 
 def test_a_lost_shadow_changes_nothing_about_whom_to_trust(three: Three, remote: Path) -> None:
     a, b, c = three.a, three.b, three.c
-    lost = device_of(c)
+    lost = c.device_id
     forget(a, lost)
     for one in (a, b):
         run(one)
-    tamper.forge_turn(remote, Sealer(ring_of(c), three.vault), device_of(a), "ses_forged")
+    tamper.forge_turn(remote, Sealer(ring_of(c), three.vault), a.device_id, "ses_forged")
     logs = tamper.logs(remote)
     for path in b.own_state.glob("shadow.db*"):
         path.unlink()
     run(b)
     assert "ses_forged" not in sessions(b)
-    tamper.point(remote, f"sessions/{device_of(a)}", tamper.git(remote, "rev-parse", f"{logs[f'sessions/{device_of(a)}']}^"))
+    tamper.point(remote, f"sessions/{a.device_id}", tamper.git(remote, "rev-parse", f"{logs[f'sessions/{a.device_id}']}^"))
     for one in (b, a, b):
         run(one)
     three.settle(a, b)
@@ -423,7 +420,7 @@ def test_whoever_kept_the_old_key_changes_no_configuration(three: Three, remote:
     first = tamper.git(remote, "rev-parse", "main")
     (folders[0] / "plugins/mine.js").write_text("// mine\n")
     run(a)
-    forget(a, device_of(c))
+    forget(a, c.device_id)
     true = tamper.git(remote, "rev-parse", "main")
     tamper.point(remote, "main", first)
     (folders[2] / "plugins/evil.js").write_text("// evil\n")
@@ -441,9 +438,9 @@ def test_whoever_kept_the_old_key_changes_no_configuration(three: Three, remote:
 
 def test_a_new_device_with_a_wrong_key_leaves_the_machine_as_it_was(three: Three, machine: Make, remote: Path) -> None:
     other = str(machine("other").sidecar.init(InitParams(), Task()).recovery_key)
-    before = device_of(three.b), ring_of(three.b)
+    before = three.b.device_id, ring_of(three.b)
     refused(lambda: link(three.b, remote, other, new_device=True), "wrongKey")
-    assert (device_of(three.b), ring_of(three.b)) == before, "a mistyped key takes a linked machine out of its vault"
+    assert (three.b.device_id, ring_of(three.b)) == before, "a mistyped key takes a linked machine out of its vault"
     three.settle(three.a, three.b, three.c)
     link(three.b, remote, three.key, new_device=True)
     assert ring_of(three.b).private != before[1].private

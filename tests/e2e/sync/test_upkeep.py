@@ -37,7 +37,7 @@ def a(machine: Callable[..., Machine], remote: Path) -> Machine:
 
 
 def commits(remote: Path) -> int:
-    ((branch, _),) = tamper.logs(remote).items()
+    ((branch, _),) = tamper.logs(remote).items()  # of `a`, which is alone
     return int(tamper.git(remote, "rev-list", "--count", branch))
 
 
@@ -81,6 +81,7 @@ def test_a_log_that_is_mostly_alive_stays_as_it_is(a: Machine, remote: Path, mon
 def test_after_a_rotation_the_next_sync_takes_the_log_from_under_the_old_key(a: Machine, remote: Path) -> None:
     a.sidecar.config_set(ConfigSetParams({"autoCompact": False}), Task())
     a.sidecar.rotate_key(RotateKeyParams(None), Task())
+    a.sidecar.run(CycleParams(), Task())
     an_hour_later(a)
     before = commits(remote)
     assert a.cli("sync")["upToDate"] is True
@@ -95,6 +96,7 @@ def test_after_a_rotation_the_next_sync_takes_the_log_from_under_the_old_key(a: 
 
 def test_a_server_does_it_while_nobody_asks_for_anything(a: Machine, remote: Path) -> None:
     a.sidecar.rotate_key(RotateKeyParams(None), Task())
+    a.sidecar.run(CycleParams(), Task())
     an_hour_later(a)
     client = RawClient(a.environ)
     try:
