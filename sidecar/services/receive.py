@@ -35,8 +35,11 @@ def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
         found = _BRANCH.match(branch)
         if found is None or found[1] == ws.identity.device_id:
             continue
-        info = ws.shadow.info_of(found[1])
-        if sha in (ws.shadow.head_of(found[1])[0], info.get("refused")):
+        info, (known, sequence) = ws.shadow.info_of(found[1]), ws.shadow.head_of(found[1])
+        if sha == known and "refused" in info:  # what was wrong with it is right again
+            with ws.shadow.writing():
+                ws.shadow.put_device(found[1], {name: value for name, value in info.items() if name not in ("refused", "problem")}, known, sequence)
+        if sha in (known, info.get("refused")):
             continue
         if held_back(ws, found[1], sha):
             warnings += [f"{info.get('name') or found[1]}: {info['problem']}"] if info.get("problem") else []

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from protocol.compact import CompactParams, CompactResult
 from protocol.keys import ForgetDeviceParams, RotateKeyParams
 from protocol.sync import CycleParams, InitParams, LinkParams, PreviewResult, StatusParams
 from protocol.trust import RepairParams
+from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits, tamper
 from tests.support.machines import Machine, from_schema
@@ -152,8 +155,12 @@ def test_the_log_of_a_forgotten_device_counts_as_far_as_it_was_compacted(vault: 
     assert compact(vault.b).done
     device = next(d.id for d in vault.b.sidecar.status(StatusParams(), Task()).devices if d.this_device)
     key = vault.a.sidecar.forget_device(ForgetDeviceParams(device), Task()).recovery_key
-    turn(vault.b, "5", "after it was forgotten")
-    compact(vault.b)
+    connection = vault.b.connect()
+    edits.new_session(connection, "ses_5", START + 2 * 10**7)
+    connection.close()
+    for work in (run, compact):
+        with pytest.raises(SidecarError, match="forgotten"):
+            work(vault.b)
     late = vault.machine("late")
     late.sidecar.link(LinkParams(str(vault.remote), key=key), Task())
     for _ in range(2):
