@@ -53,13 +53,18 @@ class Scrubbed:
     value: Any
     names: dict[str, str] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    plain: list[Path] = field(default_factory=list)
 
 
-def scrub(value: Any, known: Any, values: Mapping[str, str], taken: Callable[[str], bool], looks_secret: Callable[[str], bool]) -> Scrubbed:
+def scrub(
+    value: Any, known: Any, values: Mapping[str, str], taken: Callable[[str], bool], looks_secret: Callable[[str], bool], published: Any = None
+) -> Scrubbed:
     """Replace secrets by `{env:NAME}`.
 
     `known`: the configuration as it travelled last; a secret keeps the name that it has there. `values`: the names that are in use here.
-    `taken`: whether a name means something else already. `looks_secret`: a scanner's opinion of a text.
+    `taken`: whether a name means something else already. `looks_secret`: a scanner's opinion of a text. `published`: what everybody with the
+    vault can read already. A secret that is there stays, and is listed in `plain`: opencode-synced put it there, and a machine that still
+    runs it would have a placeholder in the place of its key.
     """
     result = Scrubbed(value)
     owners: dict[str, str] = {name: text for name, text in values.items() if name not in names_in(known)}
@@ -67,6 +72,9 @@ def scrub(value: Any, known: Any, values: Mapping[str, str], taken: Callable[[st
     for path, text, siblings in list(_texts(value)):
         spans = _spans(path, text, siblings, looks_secret)
         if not spans:
+            continue
+        if _at(published, path) == text:
+            result.plain.append(path)
             continue
         before = _at(known, path)
         names = _names_of(before, text, spans) if isinstance(before, str) else None

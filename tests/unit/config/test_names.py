@@ -48,19 +48,12 @@ def test_what_opencode_installs_itself_stays() -> None:
 
 
 def test_credentials_are_off_until_asked_for() -> None:
-    assert rows_for(ConfigSettings(), "/home/u") == [], "something travels though nobody asked for it"
-    names = {row.repo for row in rows_for(ConfigSettings(ON), "/home/u")}
+    assert rows_for(ConfigSettings()) == [], "something travels though nobody asked for it"
+    names = {row.repo for row in rows_for(ConfigSettings(ON))}
     assert names.isdisjoint({"data/auth.json", "data/mcp-auth.json", "state/prompt-history.jsonl"})
     assert "config/opencode.json" in names
     assert not ConfigSettings().on
     assert all(row.secret for row in ROWS if row.root == "data")
-
-
-def test_extra_paths_have_one_name_under_every_home() -> None:
-    here = rows_for(ConfigSettings(ON, extra_config=("~/dots/a", "/home/u/dots/b")), "/home/u")[-2:]
-    there = rows_for(ConfigSettings(ON, extra_config=("/Users/me/dots/a", "~/dots/b")), "/Users/me")[-2:]
-    assert [row.repo for row in here] == [row.repo for row in there]
-    assert [row.local for row in here] == ["/home/u/dots/a", "/home/u/dots/b"]
 
 
 def test_settings_that_are_not_understood_are_named() -> None:
