@@ -86,6 +86,8 @@ class FileMerger:
     def _json(self, row: Row, base: Content, mine: Content, theirs: Content, *, main: bool, apart: bool) -> FileMerge:
         old, there = (MISSING if text is None else self._value(text, side) for text, side in ((base, "as it was"), (theirs, "in the vault")))
         local = MISSING if mine is None else self._value(mine, "here")
+        if local == {} and old not in (MISSING, {}) and not (mine or b"").strip():
+            raise ValueError("here: it is empty, as a crash leaves a file; write {} if it shall be, or delete it")
         moved: list[Moved] = []
         names: dict[str, str] = {}
         plain: list[Path] = []

@@ -64,7 +64,7 @@ def moved_texts(file: FilePlan) -> list[str]:
     """What to tell about secrets that do not travel."""
     return [
         f"{file.path}: the secret at {'.'.join(map(str, moved.path))} stays on this machine; {{env:{moved.name}}} travels in its place."
-        for moved in file.merge.moved
+        for moved in (file.merge.moved if file.merge.problem is None else ())
     ]
 
 

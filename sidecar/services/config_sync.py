@@ -77,9 +77,9 @@ class ConfigSync:
             remote = self._fetch(vault, heads)
             local = self._with_extras(vault, remote, local)
             plan = self.plan(vault, local, remote, allow_deletions=allow_deletions)
+            self._keep_secrets(plan)
             outcome = ConfigOutcome(warnings=[f"{path}: {why}." for path, why in plan.problems])
             try:
-                self._keep_secrets(plan)
                 if publish:
                     outcome.warnings += [moved for file in plan.files for moved in moved_texts(file)]
                     remote = self._push(vault, remote, plan, outcome)
@@ -264,7 +264,13 @@ class ConfigSync:
         data = self.parts.local.read(path)
         value = self.parts.tools.value_of(data) if data is not None else {}
         new = self.parts.tools.edit(data or _NEW_OVERRIDES, config_overrides.written(value, plan.overrides, names), None)
-        self.parts.local.write_private(path, new)
+        try:
+            self.parts.local.write_private(path, new)
+        except OSError as error:
+            for file in plan.files:
+                if file.merge.names.keys() & names or (file.row.overrides and plan.overrides.edits):
+                    file.merge.problem = f"what shall stay on this machine cannot be written to {config_overrides.OURS}: {error.strerror or error}"
+                    plan.problems.append((file.path, file.merge.problem))
 
     def _push(self, vault: ConfigVault, remote: RemoteConfig, plan: ConfigPlan, outcome: ConfigOutcome) -> RemoteConfig:
         changed: dict[str, Content] = {file.path: file.merge.theirs for file in plan.files if file.goes_out}
