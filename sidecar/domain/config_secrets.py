@@ -34,6 +34,7 @@ _PLAIN_HEADERS = frozenset(
 _SCHEME = re.compile(r"^(?:Bearer|Basic|Token|ApiKey|Digest)\s+(?=\S)", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^\s/@?#]+)@")
 _QUERY = re.compile(r"[?&#;]([\w.-]+)=([^&#;\s]+)")
+_WORD = re.compile(r"[^\s\0/?&#;=@:,]+")
 _FLAG = re.compile(r"^--?([\w-]+)(?:=(.*))?$", re.DOTALL)
 _ASSIGNED = re.compile(r"^([A-Za-z_][\w.-]*)\s*[=:]\s*(\S.*)$", re.DOTALL)
 
@@ -106,16 +107,22 @@ def unscrub(value: Any, names: Mapping[str, str]) -> Any:
 
 # --- what is one ------------------------------------------------------------------------------------------------------
 def _spans(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[str], bool]) -> list[tuple[int, int]]:
-    """The ranges of a text that are secret."""
-    if PLACEHOLDER.search(text):
-        rest = PLACEHOLDER.sub("", text)
-        return [(0, len(text))] if _USERINFO.search(rest) and not _USERINFO.search(PLACEHOLDER.sub("-", text)) else []
+    """The ranges of a text that are secret. Placeholders that are there stay; what is beside them is looked at like the rest."""
+    hidden = PLACEHOLDER.sub(lambda found: "\0" * len(found[0]), text)
+    spans = [found.span(1) for found in _USERINFO.finditer(hidden)]
+    spans += [found.span(2) for found in _QUERY.finditer(hidden) if "://" in text and (_is_name(found[1]) or looks_secret(found[2]))]
+    spans = sorted(span for span in spans if "\0" not in hidden[slice(*span)])
+    if not spans and hidden == text:
+        return _whole(path, text, siblings, looks_secret)
+    for start, end in spans:
+        hidden = hidden[:start] + "\0" * (end - start) + hidden[end:]
+    return sorted([*spans, *(found.span() for found in _WORD.finditer(hidden) if looks_secret(found[0]))])
+
+
+def _whole(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[str], bool]) -> list[tuple[int, int]]:
+    """The same for a text that is no address and has no placeholder."""
     if not text.strip() or text in ("true", "false"):
         return []
-    spans = [found.span(1) for found in _USERINFO.finditer(text)]
-    spans += [found.span(2) for found in _QUERY.finditer(text) if "://" in text and (_is_name(found[1]) or looks_secret(found[2]))]
-    if spans:
-        return sorted(spans)
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     if isinstance(path[-1] if path else "", int):
         argument = _argument(text, siblings, int(path[-1]))
@@ -123,9 +130,7 @@ def _spans(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[s
             return [argument]
     elif _by_name(path, key, text):
         return [_after_scheme(text)]
-    if looks_secret(text):
-        return [_after_scheme(text)]
-    return []
+    return [_after_scheme(text)] if looks_secret(text) else []
 
 
 def _by_name(path: Path, key: str, text: str) -> bool:

@@ -30,7 +30,7 @@ class OldMachine:
         self.root, self.home, self.repo = root, root / "home", root / "data/opencode/opencode-synced/repo"
         self.config, self.data, self.state = (root / name / "opencode" for name in ("config", "data", "state"))
         for folder in (self.home, self.config, self.data, self.state, root / "bin"):
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         (root / "bin/gh").write_text("#!/bin/sh\necho '{\"isPrivate\":true}'\n")  # it asks GitHub whether the repository is private
         (root / "bin/gh").chmod(0o755)
         self.settings = settings
