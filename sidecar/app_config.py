@@ -214,8 +214,9 @@ class ConfigUseCases(Part):
         return ConfigParts(*parts) if file is None else ConfigParts(*parts, str(file), lambda: is_running(file, at.environ))
 
     def _config_tools(self) -> ConfigTools:
-        from sidecar.adapters.config import detect, jsonc
+        from sidecar.adapters.config import jsonc
         from sidecar.adapters.config.textmerge import merge_text
+        from sidecar.adapters.secrets.settings import looks_secret, secret_line
         from sidecar.services.config_files import ConfigTools
 
         environ = self.settings.environ
@@ -229,8 +230,8 @@ class ConfigUseCases(Part):
             without_comments=jsonc.without_comments,
             merge_text=lambda base, mine, theirs: merge_text(environ, base, mine, theirs),
             union_text=union,
-            looks_secret=detect.looks_secret,
-            secret_line=detect.secret_line,
+            looks_secret=looks_secret,
+            secret_line=secret_line,
             in_environment=lambda name: name in environ,
         )
 

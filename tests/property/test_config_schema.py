@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.adapters.config import detect, jsonc
+from sidecar.adapters.config import jsonc
+from sidecar.adapters.secrets.settings import looks_secret
 from sidecar.app import Sidecar
 from sidecar.domain.config_merge import MISSING, Merged, canonical, get, merge_values, put, same
 from sidecar.domain.config_overrides import Overrides
@@ -26,7 +27,7 @@ FEW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[Heal
 
 
 def clean(value: Any, known: Any = None, names: dict[str, str] | None = None) -> Scrubbed:
-    return scrub(value, known, names or {}, lambda name: name == "HOME", detect.looks_secret)
+    return scrub(value, known, names or {}, lambda name: name == "HOME", looks_secret)
 
 
 def hides(text: str, config: Config) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.adapters.config.detect import looks_secret
+from sidecar.adapters.secrets.settings import looks_secret
 from sidecar.domain.config_secrets import Scrubbed, scrub, unscrub
 
 PLAIN = st.sampled_from(["plain", "anthropic/claude", "{env:HOME}", "{file:~/.key}", "https://x.invalid/a?b=c", "--token", "npx", "true", "", "a b"])
