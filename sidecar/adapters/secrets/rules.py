@@ -66,6 +66,11 @@ def _random(value: str) -> bool:
     return mixed and _CODE.match(value) is None and entropy(value) >= MIN_ENTROPY
 
 
+def _spread(value: str) -> bool:
+    """Less than `_random`: hexadecimal digits have 4 bits at most."""
+    return any(c.isdigit() for c in value) and entropy(value) >= 3
+
+
 def _key_of_aws(value: str) -> bool:
     return any(c.isdigit() for c in value) and entropy(value) >= MIN_ENTROPY and re.search("[^0-9a-f]", value) is not None
 
@@ -113,7 +118,6 @@ _OWN: tuple[tuple[str, str, str, int], ...] = (
     ("linear", "lin_api_", r"lin_api_[A-Za-z0-9]{32,}", 0),
     ("notion", "ntn_", r"ntn_[A-Za-z0-9]{40,}", 0),
     ("age", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}", 0),
-    ("stripe", "[rs]k_test_", r"[rs]k_test_[A-Za-z0-9]{24,}", 0),
 )
 _SK = "sk-"
 """What many makers' keys begin with."""
@@ -154,7 +158,7 @@ def token_rules() -> tuple[Rule, ...]:
         holds = {"jwt": getattr(detector, "is_formally_valid", None), "basic-auth": _password}.get(name)
         tail = {"jwt": re.compile(r"[\w.=-]*"), "basic-auth": None}.get(name, word)
         rules.append(Rule(name, patterns, group, holds, glued=name in ("basic-auth", "npm"), tail=tail))
-    rules.append(Rule("sk-key", (re.compile(_SK + r"[A-Za-z0-9]{32,}(?![\w-])", re.A),), holds=_random))  # last: more telling names go first
+    rules.append(Rule("sk-key", (re.compile(_SK + r"[A-Za-z0-9]{32,}(?![\w-])", re.A),), holds=_spread))  # last: more telling names go first
     return tuple(rules)
 
 
