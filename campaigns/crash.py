@@ -79,6 +79,8 @@ class Operation:
     machine: str
     command: Callable[[World], list[str]]
     again: Callable[[World], None]
+    check: Callable[[World], None] = lambda _: None
+    """What else must hold when all is done. Raises Broken."""
 
 
 def _bare(world: World) -> None:
@@ -183,6 +185,69 @@ def _move_again(world: World) -> None:
         one.cli("init", "--move-to", str(world.root / "other.git"))
 
 
+def _folder(machine: Machine) -> Path:
+    folder = machine.root / "config/opencode"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _configured(world: World) -> None:
+    """Settings of both have met once; since then each has changed, added and removed something."""
+    _linked(world)
+    for one in (world.a, world.b):
+        (_folder(one) / "opencode-sidecar.jsonc").write_text('{"includeConfig": true}')
+    (_folder(world.a) / "opencode.json").write_text('{\n  // why\n  "model": "x/one",\n  "theme": "dark"\n}\n')
+    (_folder(world.a) / "agents").mkdir()
+    for name in ("changed", "gone", "kept"):
+        (_folder(world.a) / f"agents/{name}.md").write_text(f"{name}\n" * 9)
+    world.settle()
+    (_folder(world.a) / "opencode.json").write_text('{\n  // why\n  "model": "x/two",\n  "theme": "dark"\n}\n')
+    (_folder(world.a) / "agents/changed.md").write_text("from a\n" + "changed\n" * 8)
+    (_folder(world.a) / "agents/new-a.md").write_text("a\n")
+    world.a.cli("sync")
+    headers = {"m": {"headers": {"TOKEN": "stays-with-b"}}}
+    text = (_folder(world.b) / "opencode.json").read_text()
+    (_folder(world.b) / "opencode.json").write_text(text.replace('"theme"', f'"mcp": {json.dumps(headers)},\n  "theme"'))
+    (_folder(world.b) / "agents/changed.md").write_text("changed\n" * 8 + "from b\n")
+    (_folder(world.b) / "agents/gone.md").unlink()
+    (_folder(world.b) / "agents/new-b.md").write_text("b\n")
+
+
+def _config_met(world: World) -> None:
+    """Everything that either did is on both, and nothing of it half."""
+    for one in (world.a, world.b):
+        folder = _folder(one)
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        wanted = {"opencode-sidecar.jsonc", "opencode.json", *(f"agents/{name}.md" for name in ("changed", "kept", "new-a", "new-b"))}
+        require(names - {"opencode-sidecar.overrides.jsonc"} == wanted, f"{one.root.name} has {sorted(names)}")
+        require((folder / "agents/changed.md").read_text() == "from a\n" + "changed\n" * 7 + "from b\n", f"{one.root.name}: an edit of a text is lost")
+        text = (folder / "opencode.json").read_text()
+        require(all(part in text for part in ("// why", '"x/two"', '"dark"', '"TOKEN"')), f"{one.root.name}: a setting is lost: {text}")
+        require(("stays-with-b" in text) == (one.root.name == "b"), f"{one.root.name}: the secret is not where it belongs: {text}")
+        require(not one.cli("resolve", expect=(0, 3))["conflicts"], f"{one.root.name}: a conflict that is none")
+
+
+def _config_came(world: World) -> None:
+    """A cycle that changed files here, to be taken back."""
+    _configured(world)
+    (world.root / "cycle").write_text(world.b.cli("sync")["cycleId"])
+
+
+def _config_back(world: World) -> None:
+    world.b.cli("restore", (world.root / "cycle").read_text())
+
+
+def _config_was(world: World) -> None:
+    """What the cycle had brought is gone again, on both; what was edited here before it is there."""
+    for one in (world.a, world.b):
+        folder = _folder(one)
+        require(not (folder / "agents/new-a.md").exists(), f"{one.root.name}: what was taken back is there")
+        require((folder / "agents/changed.md").read_text() == "changed\n" * 8 + "from b\n", f"{one.root.name}: a text is not as it was")
+        require('"x/one"' in (folder / "opencode.json").read_text(), f"{one.root.name}: a setting is not as it was")
+        require((folder / "agents/new-b.md").read_text() == "b\n", f"{one.root.name}: what was edited here is gone")
+    require("stays-with-b" in (_folder(world.b) / "opencode.json").read_text(), "a secret is lost")
+
+
 def _nothing(_world: World) -> None:
     pass
 
@@ -196,6 +261,8 @@ OPERATIONS = [
     Operation("restore", _deleted, "b", lambda w: ["restore", (w.root / "cycle").read_text()], _restore_again),
     Operation("forget", _three, "a", lambda w: ["forget-device", (w.root / "lost").read_text()], _forget_again),
     Operation("move", _with_other, "a", lambda w: ["init", "--move-to", str(w.root / "other.git")], _move_again),
+    Operation("config-sync", _configured, "b", lambda _: ["sync"], _nothing, _config_met),
+    Operation("config-restore", _config_came, "b", lambda w: ["restore", (w.root / "cycle").read_text()], _config_back, _config_was),
     Operation("rotate", _published, "a", lambda _: ["rotate-key"], _rotate_again),
 ]
 
@@ -247,8 +314,9 @@ class Bench:
                 yield from ((call, number) for number in range(1, count + 1))
 
     def _finish(self) -> None:
-        self.operation.again(self.world) if self.operation.name != "restore" else None
+        self.operation.again(self.world) if self.operation.name not in ("restore", "config-restore") else None
         self.world.settle()
+        self.operation.check(self.world)
 
     def kill(self, call: str, number: int) -> bool:
         """Whether the kill met anything. Raises Broken."""
@@ -267,6 +335,7 @@ class Bench:
         contents = [one.content() for one in (self.world.a, self.world.b)]
         require(contents[0] == contents[1], "the machines do not agree")
         require(self.operation.name == "restore" or _same(contents[0], self.after), "the result is not that of an undisturbed run")
+        self.operation.check(self.world)
         for one in (self.world.a, self.world.b):
             one.check_integrity()
             require(one.sidecar.verify(VerifyParams(), Task()).ok, f"{one.root.name} does not verify")
@@ -304,7 +373,7 @@ def main() -> int:
                     failures.append(f"{operation.name} {call} {number}: {str(error)[:600]}")
                     print(f"BROKEN {failures[-1]}", flush=True)
             total, hits = total + len(points), hits + met
-            print(f"{operation.name:<10} {len(points):>5} points, {met:>5} kills, of {sum(bench.counts.values())} calls", flush=True)
+            print(f"{operation.name:<14} {len(points):>5} points, {met:>5} kills, of {sum(bench.counts.values())} calls", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{total} points, {hits} kills, {len(failures)} broken invariants")

@@ -16,6 +16,8 @@ TEXT = "text"
 
 _OURS_AND_OPENCODES = frozenset({"package.json", "package-lock.json", "bun.lock", "bun.lockb", "pnpm-lock.yaml", "yarn.lock", ".gitignore"})
 _NEVER = frozenset({"node_modules", ".git", ".DS_Store", "Thumbs.db", "desktop.ini"})
+BEING_WRITTEN = ".opencode-sidecar-"
+"""What the names of files begin with that are not whole yet; a crash may leave one."""
 _EXECUTABLE_FOLDERS = frozenset({"command", "commands", "plugin", "plugins", "tool", "tools", "skill", "skills", ".agents"})
 EXECUTABLE_KEYS = frozenset({"mcp", "plugin", "command", "formatter", "lsp", "experimental"})
 """Members of opencode.json that can make opencode run something."""
@@ -143,13 +145,17 @@ def may_travel(path: str) -> bool:
     top, _, rest = path.partition("/")
     if top == "data":
         return any(path == row.repo for row in ROWS)
-    return top in ("config", "secrets", "state") and not any(part in _NEVER for part in rest.split("/"))
+    return top in ("config", "secrets", "state") and not any(_never(part) for part in rest.split("/"))
+
+
+def _never(part: str) -> bool:
+    return part in _NEVER or part.startswith(BEING_WRITTEN)
 
 
 def excluded(row: Row, rest: str) -> bool:
     """Whether a file inside a folder's row is opencode's own or no part of a set-up. `rest`: relative, with slashes."""
     parts = rest.split("/")
-    if any(part in _NEVER for part in parts):
+    if any(_never(part) for part in parts):
         return True
     return row.opencode_writes and len(parts) == 1 and parts[0] in _OURS_AND_OPENCODES
 

@@ -13,7 +13,7 @@ from sidecar.domain import config_overrides
 from sidecar.domain.config_merge import MISSING, Conflict, canonical
 from sidecar.domain.config_names import Refused, clashes
 from sidecar.domain.config_overrides import Overrides
-from sidecar.domain.config_plan import FOLDER, PROJECTS, ConfigSettings, Row, excluded, row_of, rows_for
+from sidecar.domain.config_plan import FOLDER, PROJECTS, TEXT, ConfigSettings, Row, excluded, policy_of, row_of, rows_for
 from sidecar.domain.config_synced import in_pieces
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -175,6 +175,9 @@ class ConfigSync:
         there = base if self._went_back else vault.read(remote, path) if path in remote.files else None
         if there is not None and in_pieces(there):
             raise Refused("opencode-synced cut it into pieces, which are not read")
+        pushing = self.entries.get(path, {}).get("pushing")
+        if pushing and there is not None and policy_of(row, path, there) == TEXT and hashlib.sha256(there).hexdigest() == pushing[1]:
+            base = self.parts.store.get(pushing[0]) or base
         if row.policy == PROJECTS:
             merge = merge_projects(self.ws, self.parts.tools, here, there, self.state.get("projects", []), self.parts.desktop_runs)
             return FilePlan(path, row, here, there, merge, self.parts.local.place(row, path) if merge.mine != here else None)
@@ -280,9 +283,19 @@ class ConfigSync:
         if not changed and not remote.reseal:
             return remote
         outcome.pushed = True
+        self._note_pushing(plan)
         new = vault.push(self.task, remote, changed, commit_message(plan.files, changed), {file.path for file in plan.files if file.program[2]})
         self.extras.pushed(changed)
         return new
+
+    def _note_pushing(self, plan: ConfigPlan) -> None:
+        """Should the process end before these are written here, what the vault has then is what ours was merged into, not somebody's other edit."""
+        both = [file for file in plan.files if file.comes_in and file.goes_out and file.here is not None and file.merge.theirs is not None]
+        for file in both:
+            entry = self.entries.setdefault(file.path, {})
+            entry["pushing"] = [self.parts.store.put(file.here or b""), hashlib.sha256(file.merge.theirs or b"").hexdigest()]
+        if both:
+            self.parts.store.save(self.state)
 
     def _write(self, cycle: str, plan: ConfigPlan, outcome: ConfigOutcome) -> None:
         """Each file's state before is kept first; a file that changed since it was read waits for the next cycle."""
@@ -313,7 +326,7 @@ class ConfigSync:
                 entry["theirs"] = store.put(file.there) if merge.conflicts and file.there is not None else None
             if not waiting:
                 entry["base"] = store.put(merge.base) if merge.base is not None else None
-                entry["apart"] = merge.apart
+                entry["apart"], entry["pushing"] = merge.apart, None
                 entry["program"] = file.program[2] and merge.mine is not None
                 self.state["projects"] = merge.seen if merge.seen is not None else self.state.get("projects", [])
             if not any(entry.values()):
@@ -329,6 +342,7 @@ class ConfigSync:
         self.state["stamp"] = plan.stamp if whole and not changed_here else None
         store.save(self.state)
         used = [entry.get(name) for entry in self.entries.values() for name in ("base", "theirs")]
+        used += [entry["pushing"][0] for entry in self.entries.values() if entry.get("pushing")]
         store.keep_only(name for name in used if name)
         store.prune()
 

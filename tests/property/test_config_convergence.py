@@ -243,6 +243,32 @@ def test_a_file_that_changed_while_it_was_synced_is_not_overwritten(tmp_path: Pa
         assert json.loads((device.folder / "opencode.json").read_bytes()) == {"model": "typed just now", "mcp": {"a": "y", "b": "z"}}
 
 
+def test_a_crash_right_after_the_push_makes_no_conflict(tmp_path: Path) -> None:
+    """The vault has this device's own merge then, which is nobody else's edit. Lines that are alike could be matched either way."""
+    vault = Vault()
+    a, b = (Device(tmp_path / name, vault) for name in "ab")
+    texts = [device.folder / "AGENTS.md" for device in (a, b)]
+    texts[0].write_text("same\n" * 9)
+    a.sync()
+    b.sync()
+    texts[0].write_text("from a\n" + "same\n" * 8)
+    a.sync()
+    texts[1].write_text("same\n" * 8 + "from b\n")
+
+    def die() -> None:
+        raise Crash
+
+    vault.while_pushing = die
+    assert b.sync() is None
+    vault.while_pushing = lambda: None
+    texts[1].write_text("same\n" * 8 + "from b\nand then\n")
+    b.sync()
+    a.sync()
+    assert b.conflicts() == [], "a person is asked about what nobody changed"
+    for text in texts:
+        assert text.read_text() == "from a\n" + "same\n" * 7 + "from b\nand then\n"
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(st.sampled_from(SECRETS), min_size=2, max_size=2), st.lists(st.sampled_from(["model", "rotate", "sync0", "sync1"]), max_size=8))
 def test_each_device_keeps_its_own_secret(secrets: list[str], script: list[str]) -> None:

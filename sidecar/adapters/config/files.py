@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import tempfile
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.domain.config_names import Refused
+from sidecar.domain.config_plan import BEING_WRITTEN
 
 MAX_FILE = 8 << 20
 MAX_FILES = 5_000
@@ -164,7 +166,10 @@ def write(path: Path, data: bytes, *, private: bool, mode: int | None = None) ->
     """The old content or the new one, never half of it. What is there keeps its mode; secrets are for their owner alone."""
     mode = 0o600 if private else mode or mode_of(path) or 0o644
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o755)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".opencode-sidecar-")
+    prefix = f"{BEING_WRITTEN}{hashlib.sha256(path.name.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}-"
+    for left in path.parent.glob(f"{prefix}*"):  # by a crash
+        left.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from sidecar.adapters.config import files
 from sidecar.domain.config_names import clashes, problem_with_name
-from sidecar.domain.config_plan import ROWS, SWITCHES, ConfigSettings, excluded, policy_of, row_of, rows_for, runs_code, settings_from
+from sidecar.domain.config_plan import ROWS, SWITCHES, ConfigSettings, excluded, may_travel, policy_of, row_of, rows_for, runs_code, settings_from
 
 ON = SWITCHES | {"includeConfig": True}
 HOSTILE = [
@@ -77,3 +82,18 @@ def test_what_can_make_opencode_run_something_is_marked() -> None:
     assert runs_code("config/opencode.json", ["mcp"])
     assert not runs_code("config/opencode.json", ["theme"])
     assert not runs_code("config/themes/a.json")
+
+
+def test_what_a_crash_left_half_written_does_not_travel_and_goes(tmp_path: Path) -> None:
+    files.write(tmp_path / "a.md", b"old", private=False)
+    crash = "import os, sys, pathlib; from sidecar.adapters.config import files; os.replace = lambda *_: os._exit(9)"
+    crash += "; files.write(pathlib.Path(sys.argv[1]), b'new', private=False)"
+    assert subprocess.run([sys.executable, "-c", crash, str(tmp_path / "a.md")], check=False).returncode == 9
+    (left,) = (path.name for path in tmp_path.iterdir() if path.name != "a.md")
+    row = row_of("config/agents/a.md", ROWS)
+    assert row is not None
+    assert excluded(row, left)
+    assert not may_travel(f"config/agents/{left}"), "half a file goes to the other machines"
+    assert (tmp_path / "a.md").read_bytes() == b"old"
+    files.write(tmp_path / "a.md", b"new", private=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.md"]
