@@ -145,7 +145,7 @@ def may_travel(path: str) -> bool:
     top, _, rest = path.partition("/")
     if top == "data":
         return any(path == row.repo for row in ROWS)
-    return top in ("config", "secrets", "state") and not any(_never(part) for part in rest.split("/"))
+    return top in ("config", "secrets", "state") and not any(part == "node_modules" or part.startswith(BEING_WRITTEN) for part in rest.split("/"))
 
 
 def _never(part: str) -> bool:

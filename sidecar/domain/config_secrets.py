@@ -9,6 +9,8 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 PLACEHOLDER = re.compile(r"\{(?:env|file):[^}]*\}")
+SHORTEST = 12
+"""Characters of a secret that is told by its form."""
 _ENV = re.compile(r"\{env:([^}]*)\}")
 _NAME = re.compile(
     r"(?:api|access|secret|private|auth|session|signing|encryption)[-_]?key|^key$|secret|token|passw|passphrase|^pass$|credential|authori[sz]ation|bearer"
@@ -31,6 +33,8 @@ _PLAIN_HEADERS = frozenset(
         "anthropic-beta",
     }
 )
+_WORDS = frozenset({"true", "false", "allow", "ask", "deny"})
+"""What is no secret under whatever name: patterns of permissions have any name."""
 _SCHEME = re.compile(r"^(?:Bearer|Basic|Token|ApiKey|Digest)\s+(?=\S)", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^\s/@?#]+)@")
 _QUERY = re.compile(r"[?&#;]([\w.-]+)=([^&#;\s]+)")
@@ -105,6 +109,19 @@ def unscrub(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
+def secret_member(value: Any, known: Any, looks_secret: Callable[[str], bool], path: Path = ()) -> Path | None:
+    """Where a member is whose name holds a secret, such as a command with a token in a permission. `known`: what was published before."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            before = known.get(key) if isinstance(known, dict) else None
+            if before is None and len(key) > SHORTEST and looks_secret(key):
+                return path
+            found = secret_member(inner, before, looks_secret, (*path, key))
+            if found is not None:
+                return found
+    return None
+
+
 # --- what is one ------------------------------------------------------------------------------------------------------
 def _spans(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[str], bool]) -> list[tuple[int, int]]:
     """The ranges of a text that are secret. Placeholders that are there stay; what is beside them is looked at like the rest."""
@@ -121,7 +138,7 @@ def _spans(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[s
 
 def _whole(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[str], bool]) -> list[tuple[int, int]]:
     """The same for a text that is no address and has no placeholder."""
-    if not text.strip() or text in ("true", "false"):
+    if not text.strip() or text in _WORDS:
         return []
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     if isinstance(path[-1] if path else "", int):
@@ -143,7 +160,8 @@ def _by_name(path: Path, key: str, text: str) -> bool:
 
 
 def _is_name(key: str) -> bool:
-    return _NAME.search(key) is not None and _NOT_A_SECRET.search(key) is None
+    """Not of a pattern or a command with such a word in it."""
+    return _NAME.search(key) is not None and _NOT_A_SECRET.search(key) is None and re.search(r"[\s*?'\"]", key) is None
 
 
 def _random(text: str) -> bool:

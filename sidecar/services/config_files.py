@@ -9,7 +9,7 @@ from typing import Any
 from sidecar.domain.config_merge import MISSING, Conflict, Merged, merge_lines, merge_values, same
 from sidecar.domain.config_overrides import Overrides
 from sidecar.domain.config_plan import JSON, LINES, SETS, TEXT, Row, policy_of
-from sidecar.domain.config_secrets import Moved, Path, names_in, scrub, unscrub
+from sidecar.domain.config_secrets import Moved, Path, names_in, scrub, secret_member, unscrub
 
 Content = bytes | None
 
@@ -96,6 +96,7 @@ class FileMerger:
             self.overrides.note_edits(local)
             portable = self.overrides.portable(local, there if there is not MISSING else old)
         if not row.secret and local is not MISSING:
+            self._check_members(portable, there)
             known = there if there is not MISSING else old
             clean = scrub(portable, known, self.names, self.tools.in_environment, self.tools.looks_secret, MISSING if self._sealed else there)
             portable, names, plain = clean.value, clean.names, clean.plain
@@ -119,6 +120,12 @@ class FileMerger:
         elif isinstance(wanted_here, dict):
             result.keys = set(wanted_here)
         return result
+
+    def _check_members(self, mine: Any, there: Any) -> None:
+        """A name cannot be replaced by a placeholder, as a value can."""
+        place = None if self._sealed else secret_member(mine, there, self.tools.looks_secret)
+        if place is not None:
+            raise ValueError(f"here: the name of a member of {'.'.join(map(str, place)) or 'the file'} holds what looks like a secret; the file stays here")
 
     def _value(self, text: bytes, where: str) -> Any:
         try:

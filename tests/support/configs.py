@@ -24,7 +24,22 @@ SECRET_PLACES = re.compile(
 PLAIN = ["plain", "x/claude-sonnet", "", "a b", "https://h.invalid/a?b=c", "*.md", "npx", "--port", "8080", "true", "/usr/bin/x", "ünï ☃", "@scope/name@1.2.3"]
 RICH = ["mcp", "provider", "plugin", "lsp", "formatter"]
 """Members that have most of what may be a secret."""
-NAMES = ["a", "b-c", "b.c", "read", "API_KEY", "Authorization", "X-Custom", "GITHUB_TOKEN", "NODE_ENV", "apiKey", "password", "nested", "content-type"]
+NAMES = [
+    "a",
+    "b-c",
+    "b.c",
+    "read",
+    "API_KEY",
+    "Authorization",
+    "X-Custom",
+    "GITHUB_TOKEN",
+    "NODE_ENV",
+    "apiKey",
+    "password",
+    "nested",
+    "content-type",
+    "*secret*",
+]
 PLACEHOLDERS = ["{env:HOME}", "Bearer {env:MY_TOKEN}", "{file:~/.key}", "https://h.invalid/{env:ORG}/x"]
 
 

@@ -18,6 +18,8 @@ from sidecar.domain.config_plan import BEING_WRITTEN
 MAX_FILE = 8 << 20
 MAX_FILES = 5_000
 MAX_DEPTH = 24
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""A pipe would wait for somebody who writes."""
 ATTEMPTS, PAUSE = 5, 0.05
 """How often a file that is being written is looked at again, and after how many seconds."""
 
@@ -114,9 +116,7 @@ def read(path: Path) -> bytes:
     """A regular file's content, as it was at one moment. Raises Refused."""
     for _ in range(ATTEMPTS):
         try:
-            with os.fdopen(
-                os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
-            ) as file:  # a pipe would wait for a writer
+            with os.fdopen(os.open(path, _READ), "rb") as file:
                 before = os.fstat(file.fileno())
                 if not stat.S_ISREG(before.st_mode):
                     raise Refused("it is not a regular file")

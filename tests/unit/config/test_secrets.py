@@ -135,7 +135,7 @@ def test_ordinary_settings_travel() -> None:
         },
         "mcp": {"a": {"type": "local", "command": ["npx", "-y", "@scope/server-name@1.2.3", "--port", "80"], "environment": {"NODE_ENV": "production"}}},
         "keybinds": {"leader": "ctrl+x"},
-        "permission": {"bash": {"git status": "allow"}},
+        "permission": {"bash": {"git status": "allow", "cat *token*": "deny"}, "read": {"*secret*": "deny", "secret": "ask"}, "my-token": "allow"},
         "instructions": ["docs/*.md"],
     }
     assert clean(value).moved == []
