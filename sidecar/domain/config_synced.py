@@ -95,7 +95,7 @@ def entries_of(manifest: Any, folder: str) -> tuple[list[Entry], list[str]]:
             continue
         source, repo = source.replace("\\", "/").rstrip("/"), repo.replace("\\", "/")
         rest = repo[len(folder) + 1 :] if repo.startswith(f"{folder}/") else ""
-        absolute = source.startswith("/") or flavour(source) == "windows"
+        absolute = source.startswith(("/", "~/")) or flavour(source) == "windows"  # `~/`: as a fork of it writes
         if not rest or "/" in rest or problem_with_name(repo) is not None or not absolute or ".." in source.split("/") or _unprintable(source):
             problems.append(f"its entry for {json.dumps(source[:100])} is not used: it leads elsewhere")
             continue
@@ -153,7 +153,7 @@ def _equal(one: str, other: str) -> bool:
 def _same(source: str, local: str, home: str) -> bool:
     if _equal(source, local):
         return True
-    rest, other = below(local, home), home_of(source, home)
+    rest, other = below(local, home), "~" if source.startswith("~/") else home_of(source, home)
     if not rest or other is None:
         return False
     theirs = below(source, other) or ""

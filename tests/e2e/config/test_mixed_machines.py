@@ -259,7 +259,7 @@ def test_two_old_machines_with_different_homes_meet_through_ours(machine: Make, 
     a.adopt(remote)
     other = OldMachine(tmp_path / "other", remote, extraConfigPaths=["~/.vim"])
     assert other.start() == "pulled"
-    (other.home / ".vim").mkdir()
+    (other.home / ".vim").mkdir(exist_ok=True)
     (other.home / ".vim/a.vim").write_text("one\n")
     other.start()
     for _ in range(2):
