@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaigns.world import OPERATIONS, Bench, Broken, require
+from campaigns.operations import OPERATIONS
+from campaigns.world import Bench, Broken, require
 from sidecar.domain.errors import SidecarError
 
 CALLS = {
@@ -101,7 +102,7 @@ def main() -> int:
                     failures.append(f"{operation.name} {call} {number}: {str(error)[:600]}")
                     print(f"BROKEN {failures[-1]}", flush=True)
             total, hits = total + len(points), hits + met
-            print(f"{operation.name:<10} {len(points):>5} points, {met:>5} kills, of {sum(bench.counts.values())} calls", flush=True)
+            print(f"{operation.name:<14} {len(points):>5} points, {met:>5} kills, of {sum(bench.counts.values())} calls", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{total} points, {hits} kills, {len(failures)} broken invariants")

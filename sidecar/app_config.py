@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protocol.common import NoParams
 from protocol.config import ConfigResult, ConfigSetParams, EnableSecretsParams, ResolveParams, ResolveResult
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sidecar.services.workspace import Workspace
 
 SETTINGS_FILE, SYNCEDS_FILE = "opencode-sidecar.jsonc", "opencode-synced.jsonc"
-_ASKED_AGAIN = frozenset({"includeSecrets", "includePromptStash", "extraSecretPaths"})
-"""What opencode-synced's settings do not decide for us: whether credentials leave this machine."""
 _NO_DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCorrupt"})
 _NEW = b"// Settings of opencode-sidecar; docs/configuration.md says what they mean.\n{}\n"
 
@@ -84,23 +82,13 @@ class ConfigUseCases(RemoteUseCases):
             self._require_private(identity.remote, task, acknowledged=acknowledged)
 
     def _config_settings(self) -> tuple[ConfigSettings, list[str], Path]:
-        """Ours, else opencode-synced's as far as they go."""
-        from sidecar.adapters.config import files, jsonc
-        from sidecar.domain.config_names import Refused
+        """Ours; what they do not say is as opencode-synced's say, as far as they go."""
+        from sidecar.domain.config_synced import taken_over
 
-        ours, synceds = self.settings.config_root / SETTINGS_FILE, self.settings.config_root / SYNCEDS_FILE
-        source = ours if ours.exists() or not synceds.exists() else synceds
-        try:
-            data = files.read_or_none(source)
-            value = jsonc.parse(data).value if data is not None else {}
-        except (Refused, ValueError) as error:
-            raise _bad_settings(source, str(error)) from None
-        if not isinstance(value, dict):
-            raise _bad_settings(source, "it is no object")
-        if source == synceds:
-            value = {name: inner for name, inner in value.items() if name not in _ASKED_AGAIN}
-        chosen, problems = settings_from(value)
-        return chosen, problems, source
+        ours, synceds = (self.settings.config_root / name for name in (SETTINGS_FILE, SYNCEDS_FILE))
+        theirs, notes = taken_over(_settings_in(synceds))
+        chosen, problems = settings_from({**theirs, **_settings_in(ours)})
+        return chosen, problems + [f"{SYNCEDS_FILE}: {note}" for note in notes], ours if ours.exists() or not synceds.exists() else synceds
 
     def _problems_of_settings(self) -> list[str]:
         return self._config_settings()[1]
@@ -245,8 +233,9 @@ class ConfigUseCases(RemoteUseCases):
         return ConfigParts(*parts) if file is None else ConfigParts(*parts, str(file), lambda: is_running(file, at.environ))
 
     def _config_tools(self) -> ConfigTools:
-        from sidecar.adapters.config import detect, jsonc
+        from sidecar.adapters.config import jsonc
         from sidecar.adapters.config.textmerge import merge_text
+        from sidecar.adapters.secrets.settings import looks_secret, secret_line
         from sidecar.services.config_files import ConfigTools
 
         environ = self.settings.environ
@@ -260,10 +249,25 @@ class ConfigUseCases(RemoteUseCases):
             without_comments=jsonc.without_comments,
             merge_text=lambda base, mine, theirs: merge_text(environ, base, mine, theirs),
             union_text=union,
-            looks_secret=detect.looks_secret,
-            secret_line=detect.secret_line,
+            looks_secret=looks_secret,
+            secret_line=secret_line,
             in_environment=lambda name: name in environ,
         )
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    """Raises invalidParams."""
+    from sidecar.adapters.config import files, jsonc
+    from sidecar.domain.config_names import Refused
+
+    try:
+        data = files.read_or_none(path)
+        value = jsonc.parse(data).value if data is not None else {}
+    except (Refused, ValueError) as error:
+        raise _bad_settings(path, str(error)) from None
+    if not isinstance(value, dict):
+        raise _bad_settings(path, "it is no object")
+    return value
 
 
 def _bad_settings(path: Path, why: str) -> SidecarError:

@@ -11,7 +11,8 @@ from random import Random
 
 from campaigns.faults.scenario import REFUSED, SPOKEN, Said, Scenario, drawn, is_published, run
 from campaigns.faults.server import DOWN, DRIP, FETCH, GARBAGE, HANG, LIST, LIST_PUSH, PUSH, REFUSE, UP, Break, GitServer
-from campaigns.world import OPERATIONS, Bench, World, merge_state, require
+from campaigns.operations import OPERATIONS, merge_state
+from campaigns.world import Bench, World, require
 from tests.support.gitremote import processes_with
 from tests.support.rawclient import RawClient
 

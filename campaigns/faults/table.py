@@ -6,7 +6,8 @@ from pathlib import Path
 
 from campaigns.faults import clock, disk, machine, network, remote
 from campaigns.faults.scenario import Scenario
-from campaigns.world import OPERATIONS, Bench
+from campaigns.operations import OPERATIONS
+from campaigns.world import Bench
 
 SCENARIOS: list[Scenario] = [*disk.SCENARIOS, *network.SCENARIOS, *remote.SCENARIOS, *clock.SCENARIOS, *machine.SCENARIOS]
 

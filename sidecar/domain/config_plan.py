@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +16,8 @@ TEXT = "text"
 
 _OURS_AND_OPENCODES = frozenset({"package.json", "package-lock.json", "bun.lock", "bun.lockb", "pnpm-lock.yaml", "yarn.lock", ".gitignore"})
 _NEVER = frozenset({"node_modules", ".git", ".DS_Store", "Thumbs.db", "desktop.ini"})
+BEING_WRITTEN = ".opencode-sidecar-"
+"""What the names of files begin with that are not whole yet; a crash may leave one."""
 _EXECUTABLE_FOLDERS = frozenset({"command", "commands", "plugin", "plugins", "tool", "tools", "skill", "skills", ".agents"})
 EXECUTABLE_KEYS = frozenset({"mcp", "plugin", "command", "formatter", "lsp", "experimental"})
 """Members of opencode.json that can make opencode run something."""
@@ -120,38 +120,17 @@ def settings_from(value: Mapping[str, Any]) -> tuple[ConfigSettings, list[str]]:
     return ConfigSettings(switches, *(lists.get(name, ()) for name in LISTS)), problems
 
 
-def rows_for(settings: ConfigSettings, home: str, extras: Iterable[str] = (), desktop: str | None = None) -> list[Row]:
-    """The rows that are on, extra paths included. `extras`: what the vault has of those. `desktop`: the file with the Desktop's project list."""
+def rows_for(settings: ConfigSettings, extras: Iterable[Row] = (), desktop: str | None = None) -> list[Row]:
+    """The rows that are on. `extras`: those of the user's own paths. `desktop`: the file with the Desktop's project list."""
     rows = [Row(ANYWHERE, desktop, DESKTOP, PROJECTS)] if desktop is not None and settings.switches["includeProjects"] else []
     if not settings.switches["includeConfig"]:
         return rows
-    rows += [row for row in ROWS if settings.wants(row)]
-    rows += [_extra(path, home, "config/extra", set(extras), secret=False) for path in settings.extra_config]
-    if settings.switches["includeSecrets"]:
-        rows += [_extra(path, home, "secrets/extra", set(extras), secret=True) for path in settings.extra_secret]
-    return rows
+    return [*rows, *(row for row in ROWS if settings.wants(row)), *extras]
 
 
-def extras_in(paths: Iterable[str]) -> list[str]:
-    """The extra paths of which a vault has something."""
-    return sorted({"/".join(parts[:3]) for path in paths if len(parts := path.split("/")) > 2 and parts[0] in ("config", "secrets") and parts[1] == "extra"})
-
-
-def _extra(path: str, home: str, folder: str, extras: set[str], *, secret: bool) -> Row:
-    """A path of the user's own. It is named after its place below the home folder, so that it is the same for every user name, unless
-    opencode-synced has put it into this vault under the name of its full path."""
-    home, path = home.replace("\\", "/").rstrip("/"), path.replace("\\", "/").rstrip("/")
-    local = f"{home}{path[1:]}" if path == "~" or path.startswith("~/") else path
-    if f"{folder}/{extra_name(local)}" in extras:
-        return Row(ANYWHERE, local, f"{folder}/{extra_name(local)}", FOLDER, secret=secret)
-    portable = f"~{local[len(home) :]}" if local.startswith(f"{home}/") else local
-    return Row(ANYWHERE, local, f"{folder}/{extra_name(portable)}", FOLDER, secret=secret)
-
-
-def extra_name(path: str) -> str:
-    """What opencode-synced calls an extra path: its last 80 plain characters and 8 digits of a hash."""
-    plain = re.sub(r"[^a-zA-Z0-9._-]+", "_", path).lstrip("_")
-    return f"{plain[-80:] or 'path'}-{hashlib.sha1(path.encode(), usedforsecurity=False).hexdigest()[:8]}"
+def extra_row(local: str, repo: str, *, secret: bool) -> Row:
+    """A path of the user's own, a file or a folder."""
+    return Row(ANYWHERE, local, repo, FOLDER, secret=secret)
 
 
 def row_of(path: str, rows: Iterable[Row]) -> Row | None:
@@ -162,10 +141,22 @@ def row_of(path: str, rows: Iterable[Row]) -> Row | None:
     return None
 
 
+def may_travel(path: str) -> bool:
+    """Whether a file of a repository can belong to a row at all: opencode-synced keeps databases and sessions beside them, packages among them."""
+    top, _, rest = path.partition("/")
+    if top == "data":
+        return any(path == row.repo for row in ROWS)
+    return top in ("config", "secrets", "state") and not any(part == "node_modules" or part.startswith(BEING_WRITTEN) for part in rest.split("/"))
+
+
+def _never(part: str) -> bool:
+    return part in _NEVER or part.startswith(BEING_WRITTEN)
+
+
 def excluded(row: Row, rest: str) -> bool:
     """Whether a file inside a folder's row is opencode's own or no part of a set-up. `rest`: relative, with slashes."""
     parts = rest.split("/")
-    if any(part in _NEVER for part in parts):
+    if any(_never(part) for part in parts):
         return True
     return row.opencode_writes and len(parts) == 1 and parts[0] in _OURS_AND_OPENCODES
 

@@ -9,6 +9,8 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 PLACEHOLDER = re.compile(r"\{(?:env|file):[^}]*\}")
+SHORTEST = 12
+"""Characters of a secret that is told by its form."""
 _ENV = re.compile(r"\{env:([^}]*)\}")
 _NAME = re.compile(
     r"(?:api|access|secret|private|auth|session|signing|encryption)[-_]?key|^key$|secret|token|passw|passphrase|^pass$|credential|authori[sz]ation|bearer"
@@ -31,9 +33,12 @@ _PLAIN_HEADERS = frozenset(
         "anthropic-beta",
     }
 )
+_WORDS = frozenset({"true", "false", "allow", "ask", "deny"})
+"""What is no secret under whatever name: patterns of permissions have any name."""
 _SCHEME = re.compile(r"^(?:Bearer|Basic|Token|ApiKey|Digest)\s+(?=\S)", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^\s/@?#]+)@")
 _QUERY = re.compile(r"[?&#;]([\w.-]+)=([^&#;\s]+)")
+_WORD = re.compile(r"[^\s\0/?&#;=@:,]+")
 _FLAG = re.compile(r"^--?([\w-]+)(?:=(.*))?$", re.DOTALL)
 _ASSIGNED = re.compile(r"^([A-Za-z_][\w.-]*)\s*[=:]\s*(\S.*)$", re.DOTALL)
 
@@ -53,13 +58,18 @@ class Scrubbed:
     value: Any
     names: dict[str, str] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    plain: list[Path] = field(default_factory=list)
 
 
-def scrub(value: Any, known: Any, values: Mapping[str, str], taken: Callable[[str], bool], looks_secret: Callable[[str], bool]) -> Scrubbed:
+def scrub(
+    value: Any, known: Any, values: Mapping[str, str], taken: Callable[[str], bool], looks_secret: Callable[[str], bool], published: Any = None
+) -> Scrubbed:
     """Replace secrets by `{env:NAME}`.
 
     `known`: the configuration as it travelled last; a secret keeps the name that it has there. `values`: the names that are in use here.
-    `taken`: whether a name means something else already. `looks_secret`: a scanner's opinion of a text.
+    `taken`: whether a name means something else already. `looks_secret`: a scanner's opinion of a text. `published`: what everybody with the
+    vault can read already. A secret that is there stays, and is listed in `plain`: opencode-synced put it there, and a machine that still
+    runs it would have a placeholder in the place of its key.
     """
     result = Scrubbed(value)
     owners: dict[str, str] = {name: text for name, text in values.items() if name not in names_in(known)}
@@ -67,6 +77,9 @@ def scrub(value: Any, known: Any, values: Mapping[str, str], taken: Callable[[st
     for path, text, siblings in list(_texts(value)):
         spans = _spans(path, text, siblings, looks_secret)
         if not spans:
+            continue
+        if _at(published, path) == text:
+            result.plain.append(path)
             continue
         before = _at(known, path)
         names = _names_of(before, text, spans) if isinstance(before, str) else None
@@ -96,18 +109,37 @@ def unscrub(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
+def secret_member(value: Any, known: Any, looks_secret: Callable[[str], bool], path: Path = ()) -> Path | None:
+    """Where a member is whose name holds a secret, such as a command with a token in a permission. `known`: what was published before."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            before = known.get(key) if isinstance(known, dict) else None
+            if before is None and len(key) > SHORTEST and looks_secret(key):
+                return path
+            found = secret_member(inner, before, looks_secret, (*path, key))
+            if found is not None:
+                return found
+    return None
+
+
 # --- what is one ------------------------------------------------------------------------------------------------------
 def _spans(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[str], bool]) -> list[tuple[int, int]]:
-    """The ranges of a text that are secret."""
-    if PLACEHOLDER.search(text):
-        rest = PLACEHOLDER.sub("", text)
-        return [(0, len(text))] if _USERINFO.search(rest) and not _USERINFO.search(PLACEHOLDER.sub("-", text)) else []
-    if not text.strip() or text in ("true", "false"):
+    """The ranges of a text that are secret. Placeholders that are there stay; what is beside them is looked at like the rest."""
+    hidden = PLACEHOLDER.sub(lambda found: "\0" * len(found[0]), text)
+    spans = [found.span(1) for found in _USERINFO.finditer(hidden)]
+    spans += [found.span(2) for found in _QUERY.finditer(hidden) if "://" in text and (_is_name(found[1]) or looks_secret(found[2]))]
+    spans = sorted(span for span in spans if "\0" not in hidden[slice(*span)])
+    if not spans and hidden == text:
+        return _whole(path, text, siblings, looks_secret)
+    for start, end in spans:
+        hidden = hidden[:start] + "\0" * (end - start) + hidden[end:]
+    return sorted([*spans, *(found.span() for found in _WORD.finditer(hidden) if looks_secret(found[0]))])
+
+
+def _whole(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[str], bool]) -> list[tuple[int, int]]:
+    """The same for a text that is no address and has no placeholder."""
+    if not text.strip() or text in _WORDS:
         return []
-    spans = [found.span(1) for found in _USERINFO.finditer(text)]
-    spans += [found.span(2) for found in _QUERY.finditer(text) if "://" in text and (_is_name(found[1]) or looks_secret(found[2]))]
-    if spans:
-        return sorted(spans)
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     if isinstance(path[-1] if path else "", int):
         argument = _argument(text, siblings, int(path[-1]))
@@ -115,9 +147,7 @@ def _spans(path: Path, text: str, siblings: list[Any], looks_secret: Callable[[s
             return [argument]
     elif _by_name(path, key, text):
         return [_after_scheme(text)]
-    if looks_secret(text):
-        return [_after_scheme(text)]
-    return []
+    return [_after_scheme(text)] if looks_secret(text) else []
 
 
 def _by_name(path: Path, key: str, text: str) -> bool:
@@ -130,7 +160,8 @@ def _by_name(path: Path, key: str, text: str) -> bool:
 
 
 def _is_name(key: str) -> bool:
-    return _NAME.search(key) is not None and _NOT_A_SECRET.search(key) is None
+    """Not of a pattern or a command with such a word in it."""
+    return _NAME.search(key) is not None and _NOT_A_SECRET.search(key) is None and re.search(r"[\s*?'\"]", key) is None
 
 
 def _random(text: str) -> bool:

@@ -1,7 +1,9 @@
-"""The Desktop's project list: a union over machines, each with its own folders. Nothing else of that file travels, least of all its servers."""
+"""The Desktop's project list: a union over machines, each with its own folders. With it go a few preferences; nothing else of that file
+travels, least of all its servers."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +12,10 @@ from typing import Any
 from sidecar.domain.paths import flavour, normalise
 
 VERSION, MAX_PROJECTS = 1, 500
+PREFERENCES = ("language", "model")
+"""Members of the Desktop's file that are a person's taste on every machine: the language, and which models are shown. The others are of one
+machine (windows, tabs, which program opens a folder), of a moment (prompts, hints), or secret (servers)."""
+MAX_PREFERENCE = 64 << 10
 _SESSION = re.compile(r"^ses_[0-9A-Za-z]{1,64}$")
 Place = dict[str, Any]
 """A folder on every machine: `project`, an identity, or `home`, what it is below the home folder."""
@@ -34,6 +40,8 @@ class Local:
 
     projects: list[Any] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
+    preferences: dict[str, str] = field(default_factory=dict)
+    """Members of `PREFERENCES`, each a text of JSON."""
 
 
 def key_of(place: Mapping[str, Any]) -> str | None:
@@ -67,7 +75,9 @@ def share(shared: Any, local: Local, places: Places) -> dict[str, Any]:
         if _is_session(session) and _rank(session) > _rank(last.get(key)) and isinstance(session.get("directory"), str):
             last[key] = {"id": session["id"], "at": session["at"], "directory": places.token(session["directory"], worktree)}
     projects = list(known.values())[:MAX_PROJECTS]
-    return {"version": VERSION, "projects": projects, "lastSession": dict(sorted(last.items()))}
+    together = {"version": VERSION, "projects": projects, "lastSession": dict(sorted(last.items()))}
+    preferences = dict(sorted((local.preferences | preferences_in(shared)).items()))
+    return together | ({"preferences": preferences} if preferences else {})
 
 
 def apply(shared: Mapping[str, Any], local: Local, places: Places, seen: Iterable[str]) -> tuple[Local, list[str]]:
@@ -92,7 +102,21 @@ def apply(shared: Mapping[str, Any], local: Local, places: Places, seen: Iterabl
             if not _is_session(known) or _rank(known) < _rank(entry):
                 name = next((name for name in last if fold(name) == fold(worktree)), worktree)
                 last[name] = {"directory": native(places.folder(entry["directory"], worktree)), "id": entry["id"], "at": entry["at"]}
-    return Local(projects, last), sorted(closed | here.keys())
+    return Local(projects, last, preferences_in(shared) | local.preferences), sorted(closed | here.keys())
+
+
+def preferences_in(value: Any) -> dict[str, str]:
+    """Those of the vault that make sense. A machine takes what it has no own for, so the first one's stay there."""
+    found = value.get("preferences") if isinstance(value, dict) else None
+    return {name: text for name, text in (found if isinstance(found, dict) else {}).items() if name in PREFERENCES and is_preference(text)}
+
+
+def is_preference(text: Any) -> bool:
+    """Whether a member of the file is a text that holds an object."""
+    try:
+        return isinstance(text, str) and len(text) <= MAX_PREFERENCE and isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def fold(path: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sidecar.domain.config_merge import MISSING, Conflict, Merged, merge_lines, merge_values, same
 from sidecar.domain.config_overrides import Overrides
 from sidecar.domain.config_plan import JSON, LINES, SETS, TEXT, Row, policy_of
-from sidecar.domain.config_secrets import Moved, names_in, scrub, unscrub
+from sidecar.domain.config_secrets import Moved, Path, names_in, scrub, secret_member, unscrub
 
 Content = bytes | None
 
@@ -42,6 +42,8 @@ class FileMerge:
     """Members of a JSON file that change here."""
     apart: bool = False
     """The texts here and in the vault say the same in different words: from now on each keeps its own comments."""
+    plain: list[Path] = field(default_factory=list)
+    """Places of secrets that opencode-synced published as they are."""
     problem: str | None = None
     later: str | None = None
     """Why something that belongs here is not written yet."""
@@ -58,8 +60,8 @@ class FileMerger:
 
     def merge(self, row: Row, path: str, base: Content, mine: Content, theirs: Content, *, main: bool = False, apart: bool = False) -> FileMerge:
         """`main`: of the files that overrides apply to, the one that gets what none of them has. `apart`: as it was said last time."""
-        if row.root in ("state", "data") and mine is None:
-            mine = base  # opencode was reset or never started here: nobody deleted anything
+        if row.root in ("state", "data"):  # opencode was reset or never started here or there: nobody deleted anything
+            mine, theirs = (base if text is None else text for text in (mine, theirs))
         policy = policy_of(row, path, mine or theirs or base or b"")
         if policy == JSON:
             try:
@@ -84,16 +86,20 @@ class FileMerger:
     def _json(self, row: Row, base: Content, mine: Content, theirs: Content, *, main: bool, apart: bool) -> FileMerge:
         old, there = (MISSING if text is None else self._value(text, side) for text, side in ((base, "as it was"), (theirs, "in the vault")))
         local = MISSING if mine is None else self._value(mine, "here")
+        if local == {} and old not in (MISSING, {}) and not (mine or b"").strip():
+            raise ValueError("here: it is empty, as a crash leaves a file; write {} if it shall be, or delete it")
         moved: list[Moved] = []
         names: dict[str, str] = {}
+        plain: list[Path] = []
         portable = local
         if row.overrides and isinstance(local, dict):
             self.overrides.note_edits(local)
             portable = self.overrides.portable(local, there if there is not MISSING else old)
         if not row.secret and local is not MISSING:
+            self._check_members(portable, there)
             known = there if there is not MISSING else old
-            clean = scrub(portable, known, self.names, self.tools.in_environment, self.tools.looks_secret)
-            portable, names = clean.value, clean.names
+            clean = scrub(portable, known, self.names, self.tools.in_environment, self.tools.looks_secret, MISSING if self._sealed else there)
+            portable, names, plain = clean.value, clean.names, clean.plain
             moved = [entry for entry in clean.moved if self.names.get(entry.name) != names[entry.name]]
             self.names |= names
         if row.only is not None:
@@ -108,12 +114,18 @@ class FileMerger:
             if row.overrides and isinstance(wanted_here, dict):
                 wanted_here = self.overrides.local(wanted_here, everywhere=main)
         result = self._texts(row, (base, mine, theirs), portable, merged, (wanted_here, wanted_there), apart=apart)
-        result.conflicts, result.moved, result.names = merged.conflicts, moved, names
+        result.conflicts, result.moved, result.names, result.plain = merged.conflicts, moved, names, plain
         if isinstance(wanted_here, dict) and local is not MISSING:
             result.keys = {key for key in {*wanted_here, *local} if not same(wanted_here.get(key, MISSING), local.get(key, MISSING))}
         elif isinstance(wanted_here, dict):
             result.keys = set(wanted_here)
         return result
+
+    def _check_members(self, mine: Any, there: Any) -> None:
+        """A name cannot be replaced by a placeholder, as a value can."""
+        place = None if self._sealed else secret_member(mine, there, self.tools.looks_secret)
+        if place is not None:
+            raise ValueError(f"here: the name of a member of {'.'.join(map(str, place)) or 'the file'} holds what looks like a secret; the file stays here")
 
     def _value(self, text: bytes, where: str) -> Any:
         try:

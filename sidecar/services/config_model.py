@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sidecar.domain.config_overrides import Overrides
 from sidecar.domain.config_plan import Row, runs_code
+from sidecar.domain.config_secrets import Path as SecretPath
 from sidecar.services.config_files import Content, FileMerge
 from sidecar.services.workspace import Workspace
 
@@ -63,13 +64,23 @@ def moved_texts(file: FilePlan) -> list[str]:
     """What to tell about secrets that do not travel."""
     return [
         f"{file.path}: the secret at {'.'.join(map(str, moved.path))} stays on this machine; {{env:{moved.name}}} travels in its place."
-        for moved in file.merge.moved
+        for moved in (file.merge.moved if file.merge.problem is None else ())
     ]
 
 
-def commit_message(files: Iterable[FilePlan]) -> str:
-    """What changed, from the changes themselves."""
-    verbs: dict[str, list[str]] = {"Add": [], "Change": [], "Remove": []}
+def plain_text(places: Iterable[SecretPath]) -> str:
+    """What to tell about secrets that are in the vault."""
+    named = ", ".join(".".join(map(str, path)) for path in places)
+    return (
+        f"opencode-synced put secrets into the vault as they are ({named}); they stay there, since its machines would lose them. "
+        "A new value stays on this machine: replace them"
+    )
+
+
+def commit_message(files: Iterable[FilePlan], changed: Iterable[str] = ()) -> str:
+    """What changed, from the changes themselves. `changed`: all paths that are pushed, those that no person edits included."""
+    files = list(files)
+    verbs: dict[str, list[str]] = {"Add": [], "Change": [], "Remove": [], "Update": sorted({*changed} - {file.path for file in files})}
     for file in files:
         if file.goes_out:
             verbs["Remove" if file.merge.theirs is None else "Add" if file.there is None else "Change"].append(file.path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.config_names import clashes, problem_with_name
+from sidecar.domain.config_plan import may_travel
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.setup import DEFAULT_BRANCH
@@ -22,7 +23,6 @@ SEALED_BRANCH, INDEX = "config", "index"
 MAX_FILES = 20_000
 MAX_FILE = 8 << 20
 MAX_INDEX = 16 << 20
-_FOLDERS = ("config", "data", "secrets", "state")
 _BLOB = re.compile(r"^[0-9a-f]{64}$")
 _RAW = 1 << 26
 
@@ -124,7 +124,7 @@ class ConfigVault:
         found = RemoteConfig(commit)
         entries: dict[str, TreeEntry] = {}
         for entry in self.ws.repo.tree(commit):
-            if entry.path.split("/", 1)[0] in _FOLDERS:
+            if may_travel(entry.path):
                 entries[entry.path] = entry
         if len(entries) > MAX_FILES:
             raise SidecarError(

@@ -7,12 +7,13 @@ from pathlib import Path
 from protocol.sync import Attention
 from sidecar.domain.config_names import Refused
 from sidecar.domain.config_plan import PROJECTS, row_of, rows_for
+from sidecar.services.config_extras import Extras
 from sidecar.services.config_sync import ConfigParts
 
 
 def restore_files(parts: ConfigParts, cycle: str, restore: str) -> tuple[list[str], list[Attention]]:
     """(paths put back, what could not be). What is there now is kept under the restore's own name, so that it can be taken back."""
-    rows = rows_for(parts.settings, parts.home, desktop=parts.desktop)
+    rows = rows_for(parts.settings, Extras(parts.settings, parts.home, parts.store.load()).rows(), parts.desktop)
     done: list[str] = []
     skipped: list[Attention] = []
     for entry in parts.store.backup(cycle):

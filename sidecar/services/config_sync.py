@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,13 @@ from sidecar.domain import config_overrides
 from sidecar.domain.config_merge import MISSING, Conflict, canonical
 from sidecar.domain.config_names import Refused, clashes
 from sidecar.domain.config_overrides import Overrides
-from sidecar.domain.config_plan import FOLDER, PROJECTS, ConfigSettings, Row, extras_in, row_of, rows_for
+from sidecar.domain.config_plan import FOLDER, PROJECTS, TEXT, ConfigSettings, Row, excluded, policy_of, row_of, rows_for
+from sidecar.domain.config_synced import in_pieces
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
+from sidecar.services.config_extras import Extras
 from sidecar.services.config_files import ConfigTools, Content, FileMerger
-from sidecar.services.config_model import ConfigOutcome, ConfigPlan, FilePlan, commit_message, moved_texts
+from sidecar.services.config_model import ConfigOutcome, ConfigPlan, FilePlan, commit_message, moved_texts, plain_text
 from sidecar.services.config_remote import ConfigVault, RemoteConfig
 from sidecar.services.projects_sync import merge_projects
 from sidecar.services.workspace import Workspace
@@ -53,7 +55,8 @@ class ConfigSync:
         self.state: dict[str, Any] = parts.store.load()
         self.entries: dict[str, Any] = self.state.setdefault("files", {})
         self._forget_other_vaults()
-        self.rows = self._rows(self.state.get("extras", ()))
+        self.extras = Extras(parts.settings, parts.home, self.state)
+        self.rows = self._rows()
 
     def _forget_other_vaults(self) -> None:
         """A base of another vault says nothing about this one."""
@@ -72,11 +75,11 @@ class ConfigSync:
             if not allow_deletions and now == [self.state.get(name) for name in ("stamp", "commit", "key")]:
                 return ConfigOutcome(self._counts())
             remote = self._fetch(vault, heads)
-            local = self._with_extras(remote, local)
+            local = self._with_extras(vault, remote, local)
             plan = self.plan(vault, local, remote, allow_deletions=allow_deletions)
+            self._keep_secrets(plan)
             outcome = ConfigOutcome(warnings=[f"{path}: {why}." for path, why in plan.problems])
             try:
-                self._keep_secrets(plan)
                 if publish:
                     outcome.warnings += [moved for file in plan.files for moved in moved_texts(file)]
                     remote = self._push(vault, remote, plan, outcome)
@@ -102,7 +105,7 @@ class ConfigSync:
         """What a cycle would do; changes nothing."""
         vault = ConfigVault(self.ws, heads)
         remote = self._fetch(vault, heads)
-        return self.plan(vault, self._with_extras(remote, self._scan()), remote, allow_deletions=allow_deletions)
+        return self.plan(vault, self._with_extras(vault, remote, self._scan()), remote, allow_deletions=allow_deletions)
 
     def _scan(self) -> LocalConfig:
         watched = [self.parts.folder / name for name in (config_overrides.OURS, config_overrides.SYNCEDS)]
@@ -111,14 +114,13 @@ class ConfigSync:
         local.stamp = hashlib.sha256((local.stamp + chosen).encode("utf-8", "surrogateescape")).hexdigest()
         return local
 
-    def _rows(self, extras: Iterable[str]) -> list[Row]:
-        return rows_for(self.parts.settings, self.parts.home, extras, self.parts.desktop)
+    def _rows(self) -> list[Row]:
+        return rows_for(self.parts.settings, self.extras.rows(), self.parts.desktop)
 
-    def _with_extras(self, remote: RemoteConfig, local: LocalConfig) -> LocalConfig:
+    def _with_extras(self, vault: ConfigVault, remote: RemoteConfig, local: LocalConfig) -> LocalConfig:
         """Extra paths may be called otherwise in this vault than we would call them."""
-        extras = extras_in(remote.files)
-        rows = self._rows(extras)
-        self.state["extras"] = extras
+        self.extras.look(vault, remote, self.parts.tools, self.entries)
+        rows = self._rows()
         if rows == self.rows:
             return local
         self.rows = rows
@@ -146,7 +148,7 @@ class ConfigSync:
     # --- planning -------------------------------------------------------------------------------------------------
     def plan(self, vault: ConfigVault, local: LocalConfig, remote: RemoteConfig, *, allow_deletions: bool = False) -> ConfigPlan:
         """Merge every file that changed on either side since the last cycle."""
-        problems = [*local.problems, *remote.problems]
+        problems = [*local.problems, *remote.problems, *self.extras.problems]
         overrides = self.overrides()
         plan = ConfigPlan(problems=problems, overrides=overrides, stamp=local.stamp)
         merger = FileMerger(self.parts.tools, overrides, sealed=vault.sealed, allowed=self.parts.settings.allow_secrets_in, filled=self.state.get("filled", ()))
@@ -161,6 +163,7 @@ class ConfigSync:
                 plan.problems.append((path, str(error)))
         plan.problems += [(file.path, file.merge.problem) for file in plan.files if file.merge.problem is not None]
         plan.problems += [(file.path, file.merge.later) for file in plan.files if file.merge.later is not None]
+        plan.problems += [(file.path, plain_text(file.merge.plain)) for file in plan.files if file.merge.plain]
         plan.names = {name: text for name, text in merger.names.items() if overrides.names.get(name) != text}
         return plan
 
@@ -170,6 +173,11 @@ class ConfigSync:
         base = self._base(path) if not remote.absent else None
         here = self.parts.local.read(local.files[path]) if path in local.files else None
         there = base if self._went_back else vault.read(remote, path) if path in remote.files else None
+        if there is not None and in_pieces(there):
+            raise Refused("opencode-synced cut it into pieces, which are not read")
+        pushing = self.entries.get(path, {}).get("pushing")
+        if pushing and there is not None and policy_of(row, path, there) == TEXT and hashlib.sha256(there).hexdigest() == pushing[1]:
+            base = self.parts.store.get(pushing[0]) or base
         if row.policy == PROJECTS:
             merge = merge_projects(self.ws, self.parts.tools, here, there, self.state.get("projects", []), self.parts.desktop_runs)
             return FilePlan(path, row, here, there, merge, self.parts.local.place(row, path) if merge.mine != here else None)
@@ -196,7 +204,9 @@ class ConfigSync:
         found = {}
         for path in {*local.files, *remote.files, *self.entries}:
             row = row_of(path, self.rows)
-            if row is not None and path not in refused and row.repo not in local.unreadable:
+            if row is None or (row.policy == FOLDER and excluded(row, path[len(row.repo) + 1 :])):
+                continue
+            if path not in refused and row.repo not in local.unreadable:
                 found[path] = row
         for path, other in clashes(found).items():
             del found[path]
@@ -257,16 +267,35 @@ class ConfigSync:
         data = self.parts.local.read(path)
         value = self.parts.tools.value_of(data) if data is not None else {}
         new = self.parts.tools.edit(data or _NEW_OVERRIDES, config_overrides.written(value, plan.overrides, names), None)
-        self.parts.local.write_private(path, new)
+        try:
+            self.parts.local.write_private(path, new)
+        except OSError as error:
+            for file in plan.files:
+                if file.merge.names.keys() & names or (file.row.overrides and plan.overrides.edits):
+                    file.merge.problem = f"what shall stay on this machine cannot be written to {config_overrides.OURS}: {error.strerror or error}"
+                    plan.problems.append((file.path, file.merge.problem))
 
     def _push(self, vault: ConfigVault, remote: RemoteConfig, plan: ConfigPlan, outcome: ConfigOutcome) -> RemoteConfig:
-        changed = {file.path: file.merge.theirs for file in plan.files if file.goes_out}
+        changed: dict[str, Content] = {file.path: file.merge.theirs for file in plan.files if file.goes_out}
         if self._went_back:
             changed = {file.path: file.merge.theirs for file in plan.files}
+        changed |= self.extras.changes(remote, plan, anyway=bool(changed))
         if not changed and not remote.reseal:
             return remote
         outcome.pushed = True
-        return vault.push(self.task, remote, changed, commit_message(plan.files), {file.path for file in plan.files if file.program[2]})
+        self._note_pushing(plan)
+        new = vault.push(self.task, remote, changed, commit_message(plan.files, changed), {file.path for file in plan.files if file.program[2]})
+        self.extras.pushed(changed)
+        return new
+
+    def _note_pushing(self, plan: ConfigPlan) -> None:
+        """Should the process end before these are written here, what the vault has then is what ours was merged into, not somebody's other edit."""
+        both = [file for file in plan.files if file.comes_in and file.goes_out and file.here is not None and file.merge.theirs is not None]
+        for file in both:
+            entry = self.entries.setdefault(file.path, {})
+            entry["pushing"] = [self.parts.store.put(file.here or b""), hashlib.sha256(file.merge.theirs or b"").hexdigest()]
+        if both:
+            self.parts.store.save(self.state)
 
     def _write(self, cycle: str, plan: ConfigPlan, outcome: ConfigOutcome) -> None:
         """Each file's state before is kept first; a file that changed since it was read waits for the next cycle."""
@@ -297,7 +326,7 @@ class ConfigSync:
                 entry["theirs"] = store.put(file.there) if merge.conflicts and file.there is not None else None
             if not waiting:
                 entry["base"] = store.put(merge.base) if merge.base is not None else None
-                entry["apart"] = merge.apart
+                entry["apart"], entry["pushing"] = merge.apart, None
                 entry["program"] = file.program[2] and merge.mine is not None
                 self.state["projects"] = merge.seen if merge.seen is not None else self.state.get("projects", [])
             if not any(entry.values()):
@@ -313,6 +342,7 @@ class ConfigSync:
         self.state["stamp"] = plan.stamp if whole and not changed_here else None
         store.save(self.state)
         used = [entry.get(name) for entry in self.entries.values() for name in ("base", "theirs")]
+        used += [entry["pushing"][0] for entry in self.entries.values() if entry.get("pushing")]
         store.keep_only(name for name in used if name)
         store.prune(lambda: {cycle.id for cycle in self.ws.journal.cycles(-1)})
 

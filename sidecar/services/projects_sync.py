@@ -1,4 +1,4 @@
-"""The Desktop's file: its two members that have the project list are read and changed in place, every other byte stays."""
+"""The Desktop's file: its two members that have the project list are changed in place, preferences that are missing are added, every other byte stays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sidecar.domain.identity import GLOBAL, ProjectIdentity, resolve
 from sidecar.domain.paths import PortablePath, below, flavour, to_local, to_portable
-from sidecar.domain.projects_merge import Local, Place, Places, apply, fold, share, texts
+from sidecar.domain.projects_merge import PREFERENCES, Local, Place, Places, apply, fold, is_preference, share, texts
 from sidecar.services.config_files import ConfigTools, Content, FileMerge
 from sidecar.services.workspace import Workspace
 
@@ -24,6 +24,7 @@ def merge_projects(ws: Workspace, tools: ConfigTools, here: Content, there: Cont
         whole, shared = tools.value_of(here), tools.value_of(there) if there is not None else {}
         server, page = (_inner(tools, whole, name) for name in ("server", "layout.page"))
         local = _local(server, page)
+        local.preferences = {name: whole[name] for name in PREFERENCES if is_preference(whole.get(name)) and not tools.looks_secret(whole[name])}
     except (ValueError, TypeError) as error:
         return FileMerge(here, there, None, problem=f"the Desktop's file is not as expected: {error}")
     places = _places(ws)
@@ -35,6 +36,9 @@ def merge_projects(ws: Workspace, tools: ConfigTools, here: Content, there: Cont
         new = _changed(tools, new, "server", server | {"projects": {**server.get("projects", {}), "local": wanted.projects}})
     if wanted.last != local.last:
         new = _changed(tools, new, "layout.page", page | {"lastProjectSession": wanted.last})
+    missing = {name: text for name, text in wanted.preferences.items() if name not in whole}
+    if missing:
+        new = tools.edit(new, {**tools.value_of(new), **missing}, None)
     if new != here and running():
         return FileMerge(here, theirs, None, later="opencode Desktop is running; its project list is completed by the first sync after it is closed")
     return FileMerge(new, theirs, None, seen=seen)

@@ -77,3 +77,13 @@ def test_a_file_that_is_gone_on_one_side(tmp_path: Path) -> None:
     for done in (merge(old, None, new), merge(old, new, None)):
         assert [conflict.path for conflict in done.conflicts] == [()], "an edit was deleted, or a deletion undone"
     assert merge(old, None, new).conflicts[0].mine is MISSING
+
+
+def test_a_secret_in_the_name_of_a_member_is_not_pushed() -> None:
+    token = "ghp_" + "a1B2" * 9
+    text = json.dumps({"permission": {"bash": {f"curl -H 'Authorization: Bearer {token}' *": "allow"}}}).encode()
+    done = merge(None, text, None)
+    assert "permission.bash" in (done.problem or "")
+    assert done.theirs is None
+    assert token not in (done.problem or "")
+    assert FileMerger(TOOLS, Overrides(), sealed=True).merge(ROW, "config/opencode.json", None, text, None).theirs == text

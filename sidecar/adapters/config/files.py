@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.domain.config_names import Refused
+from sidecar.domain.config_plan import BEING_WRITTEN
 
 MAX_FILE = 8 << 20
 MAX_FILES = 5_000
 MAX_DEPTH = 24
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""A pipe would wait for somebody who writes."""
+ATTEMPTS, PAUSE = 5, 0.05
+"""How often a file that is being written is looked at again, and after how many seconds."""
 
 
 @dataclass(slots=True)
@@ -58,14 +65,8 @@ def list_row(root: Path, leave_out: Callable[[str], bool]) -> Listing:
 def _walk(found: Listing, top: Path, folder: Path, prefix: str, leave_out: Callable[[str], bool]) -> None:
     if prefix.count("/") > MAX_DEPTH:
         raise Refused("its folders are nested too deeply")
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise Refused(f"{prefix or 'it'} cannot be read: {error.strerror or error}") from None
-    for entry in entries:
+    for entry in _entries(folder, prefix, leave_out):
         rest = prefix + entry.name
-        if leave_out(rest):
-            continue
         if entry.is_symlink() and not _stays_inside(top, Path(entry.path)):
             found.problems.append((rest, "it is a link that leads out of its folder, or to another folder"))
         elif entry.is_dir():
@@ -76,6 +77,21 @@ def _walk(found: Listing, top: Path, folder: Path, prefix: str, leave_out: Calla
             found.problems.append((rest, "it is not a regular file"))
         if len(found.files) > MAX_FILES:
             raise Refused(f"it has more than {MAX_FILES} files")
+
+
+def _entries(folder: Path, prefix: str, leave_out: Callable[[str], bool]) -> list[os.DirEntry[str]]:
+    """In order; no more of them than are any use."""
+    found: list[os.DirEntry[str]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not leave_out(prefix + entry.name):
+                    found.append(entry)
+                if len(found) > MAX_FILES:
+                    raise Refused(f"it has more than {MAX_FILES} files")
+    except OSError as error:
+        raise Refused(f"{prefix or 'it'} cannot be read: {error.strerror or error}") from None
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _stays_inside(top: Path, path: Path) -> bool:
@@ -97,15 +113,23 @@ def _add(found: Listing, rest: str, path: Path) -> None:
 
 
 def read(path: Path) -> bytes:
-    """Raises Refused."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise Refused(f"it cannot be read: {error.strerror or error}") from None
-    if len(data) > MAX_FILE:
-        raise Refused(f"it is larger than {MAX_FILE >> 20} MB")
-    return data
+    """A regular file's content, as it was at one moment. Raises Refused."""
+    for _ in range(ATTEMPTS):
+        try:
+            with os.fdopen(os.open(path, _READ), "rb") as file:
+                before = os.fstat(file.fileno())
+                if not stat.S_ISREG(before.st_mode):
+                    raise Refused("it is not a regular file")
+                data = file.read(MAX_FILE + 1)
+                after = os.fstat(file.fileno())
+        except OSError as error:
+            raise Refused(f"it cannot be read: {error.strerror or error}") from None
+        if len(data) > MAX_FILE:
+            raise Refused(f"it is larger than {MAX_FILE >> 20} MB")
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) and len(data) == after.st_size:
+            return data
+        time.sleep(PAUSE)
+    raise Refused("somebody is writing it; the next sync looks again")
 
 
 def read_or_none(path: Path) -> bytes | None:
@@ -142,7 +166,10 @@ def write(path: Path, data: bytes, *, private: bool, mode: int | None = None) ->
     """The old content or the new one, never half of it. What is there keeps its mode; secrets are for their owner alone."""
     mode = 0o600 if private else mode or mode_of(path) or 0o644
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o755)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".opencode-sidecar-")
+    prefix = f"{BEING_WRITTEN}{hashlib.sha256(path.name.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}-"
+    for left in path.parent.glob(f"{prefix}*"):  # by a crash
+        left.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from sidecar.adapters.config.style import BOM, indent_at, inner_indent, line_end, unit
+
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
@@ -24,7 +26,6 @@ MAX_DEPTH = 100
 _TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+"|//[^\n]*|/\*.*?\*/|[,{}\[\]]|[^\s"/,{}\[\]]++|["/]', re.DOTALL)
 _EXPONENT = re.compile(rb'"(?:[^"\\]|\\.)*+"|[0-9][eE]\+')
 """tree-sitter's grammar lacks the plus sign of an exponent."""
-_BOM = b"\xef\xbb\xbf"
 
 
 class SyntaxProblem(ValueError):
@@ -129,7 +130,7 @@ def _blanked(text: bytes) -> tuple[bytes, list[tuple[int, int]], list[int]]:
     """The text with comments, trailing commas and a byte order mark replaced by spaces."""
     plain, comments, commas = bytearray(text), [], []
     comma: int | None = None
-    for found in _TOKEN.finditer(text, len(_BOM) if text.startswith(_BOM) else 0):
+    for found in _TOKEN.finditer(text, len(BOM) if text.startswith(BOM) else 0):
         token = found[0]
         if token.startswith((b"//", b"/*")) and len(token) > 1:
             comments.append(found.span())
@@ -139,7 +140,7 @@ def _blanked(text: bytes) -> tuple[bytes, list[tuple[int, int]], list[int]]:
             if token in (b"}", b"]") and comma is not None:
                 commas.append(comma)
             comma = None
-    if text.startswith(_BOM):
+    if text.startswith(BOM):
         plain[:3] = b"   "
     for start, end in comments:
         plain[start:end] = bytes(byte if byte in b"\r\n" else 32 for byte in text[start:end])
@@ -225,22 +226,24 @@ def _set(document: Document, path: Path, value: Any, source: Document | None) ->
         if item.value.kind == "array" and isinstance(value, list):
             return _array(document, path, item.value, value)
         start, end = item.value.start, item.value.end
-        return document.text[:start] + _value(document, path, value, source, _indent_at(document, item.start)) + document.text[end:]
+        return document.text[:start] + _value(document, path, value, source, indent_at(document, item.start)) + document.text[end:]
     parent = document.find(path[:-1])
     tree = parent.value if parent is not None else document.root
-    indent, newline = _inner_indent(document, tree), _newline(document)
+    indent, newline = inner_indent(document, tree), line_end(document)
     body = _written(path[-1], b"", b"", newline) + b": " + _value(document, path, value, source, indent)
     return _appended(document, tree, _leading_comments(source, path, indent, newline) + body, indent)
 
 
 def _array(document: Document, path: Path, tree: Tree, wanted: list[Any]) -> bytes:
-    """Elements that stay keep their place and comments, when the new list only leaves some out and adds others at the end."""
-    old = [canonical(json.loads(_blanked(document.text[item.start : item.end])[0])) for item in tree.items]
-    new = [canonical(value) for value in wanted]
+    """Elements that stay keep their place and comments, when the new list has others in the place of some, or leaves some out and adds others at the end."""
+    in_place = _in_place(document, tree, wanted)
+    if in_place is not None:
+        return in_place
+    old, new = _elements(document, tree), [canonical(value) for value in wanted]
     kept = [index for index, text in enumerate(old) if text in new]
     if [old[index] for index in kept] != new[: len(kept)] or not kept:
-        indent = _indent_at(document, tree.start)
-        return document.text[: tree.start] + _written(wanted, indent, _unit(document), _newline(document)) + document.text[tree.end :]
+        indent = indent_at(document, tree.start)
+        return document.text[: tree.start] + _written(wanted, indent, unit(document), line_end(document)) + document.text[tree.end :]
     for index in reversed(range(len(old))):
         if index not in kept:
             found = document.find(path)
@@ -249,9 +252,31 @@ def _array(document: Document, path: Path, tree: Tree, wanted: list[Any]) -> byt
     for value in wanted[len(kept) :]:
         found = document.find(path)
         assert found is not None
-        indent = _inner_indent(document, found.value)
-        document = parse(_appended(document, found.value, _written(value, indent, _unit(document), _newline(document)), indent))
+        indent = inner_indent(document, found.value)
+        document = parse(_appended(document, found.value, _written(value, indent, unit(document), line_end(document)), indent))
     return document.text
+
+
+def _elements(document: Document, tree: Tree) -> list[str]:
+    return [canonical(json.loads(_blanked(document.text[item.start : item.end])[0])) for item in tree.items]
+
+
+def _in_place(document: Document, tree: Tree, wanted: list[Any]) -> bytes | None:
+    """A list of which some elements are others now, and nothing moved."""
+    old, new = _elements(document, tree), [canonical(value) for value in wanted]
+    replaced = [index for index in range(len(old)) if len(old) == len(new) and old[index] != new[index]]
+    if not replaced or {old[index] for index in replaced} & set(new) or {new[index] for index in replaced} & set(old):
+        return None
+    text, indent = document.text, inner_indent(document, tree)
+    for index in reversed(replaced):
+        place, value, part = tree.items[index].value, wanted[index], b""
+        if place.kind == "object" and isinstance(value, dict):
+            part = edit(text[place.start : place.end], value)
+        elif place.kind == "array" and isinstance(value, list):
+            inner = parse(text[place.start : place.end])
+            part = _in_place(inner, inner.root, value) or b""
+        text = text[: place.start] + (part or _written(value, indent, unit(document), line_end(document))) + text[place.end :]
+    return text
 
 
 def _value(document: Document, path: Path, value: Any, source: Document | None, indent: bytes) -> bytes:
@@ -259,10 +284,10 @@ def _value(document: Document, path: Path, value: Any, source: Document | None, 
     if source is not None and item is not None:
         text = source.text[item.value.start : item.value.end]
         if _same(json.loads(_blanked(text)[0]), value):
-            old = _indent_at(source, item.start)
+            old = indent_at(source, item.start)
             lines = text.replace(b"\r\n", b"\n").split(b"\n")
-            return _newline(document).join([lines[0], *(indent + line.removeprefix(old) if line.strip() else line for line in lines[1:])])
-    return _written(value, indent, _unit(document), _newline(document))
+            return line_end(document).join([lines[0], *(indent + line.removeprefix(old) if line.strip() else line for line in lines[1:])])
+    return _written(value, indent, unit(document), line_end(document))
 
 
 def _written(value: Any, indent: bytes, unit: bytes, newline: bytes) -> bytes:
@@ -292,10 +317,10 @@ def _leading_comments(source: Document | None, path: Path, indent: bytes, newlin
 
 def _appended(document: Document, tree: Tree, body: bytes, indent: bytes) -> bytes:
     """A new member or element after the last one."""
-    text, newline = document.text, _newline(document)
+    text, newline = document.text, line_end(document)
     if not tree.items:
         inside = text[tree.start + 1 : tree.end - 1]
-        closing = newline + _indent_at(document, tree.start)
+        closing = newline + indent_at(document, tree.start)
         return text[: tree.start + 1] + inside.rstrip() + newline + indent + body + closing + text[tree.end - 1 :]
     last = tree.items[-1].end
     trailing = next((place for place in document.commas if last <= place < tree.end), None)
@@ -351,31 +376,6 @@ def _tidied(text: bytes, place: int) -> bytes:
     if text[place - 1 : place] in (b" ", b"\t") and text[place : place + 1] in (b" ", b"\t"):
         return text[:place] + text[place + 1 :]
     return text
-
-
-# --- style ------------------------------------------------------------------------------------------------------------
-def _newline(document: Document) -> bytes:
-    return b"\r\n" if b"\r\n" in document.text else b"\n"
-
-
-def _indent_at(document: Document, place: int) -> bytes:
-    """The blanks in front of the line that `place` is on."""
-    line = document.text[document.text.rfind(b"\n", 0, place) + 1 : place]
-    return line[: len(line) - len(line.lstrip(b" \t"))].removeprefix(_BOM)
-
-
-def _unit(document: Document) -> bytes:
-    if document.root.items:
-        found = _indent_at(document, document.root.items[0].start)
-        if found and b"\n" in document.text[: document.root.items[0].start]:
-            return found
-    return b"  "
-
-
-def _inner_indent(document: Document, tree: Tree) -> bytes:
-    if tree.items and b"\n" in document.text[tree.start : tree.items[0].start]:
-        return _indent_at(document, tree.items[0].start)
-    return _indent_at(document, tree.start) + _unit(document)
 
 
 def without_comments(text: bytes, unwanted: Callable[[str], bool]) -> bytes:

@@ -42,7 +42,7 @@ class LocalFiles:
                 listing = files.Listing(problems=[("", "it is a file where a folder belongs")], unreadable=True)
             elif listing.files and "" not in listing.files and row.policy != FOLDER:
                 listing = files.Listing(problems=[("", "it is a folder where a file belongs")], unreadable=True)
-            stamps.append([row.repo, *listing.stamp])
+            stamps.append([row.repo, *listing.stamp, *listing.problems])
             if listing.unreadable:
                 found.unreadable.add(row.repo)
             found.problems += [(f"{row.repo}/{rest}" if rest else row.repo, why) for rest, why in listing.problems]
@@ -55,7 +55,7 @@ class LocalFiles:
                     found.problems.append((repo, why))
         for path in watched:
             listing = files.list_row(path, lambda _: False)
-            stamps.append([str(path), *listing.stamp])
+            stamps.append([str(path), *listing.stamp, *listing.problems])
         found.stamp = hashlib.sha256(json.dumps(stamps).encode("utf-8", "surrogateescape")).hexdigest()
         return found
 

@@ -66,6 +66,11 @@ def _random(value: str) -> bool:
     return mixed and _CODE.match(value) is None and entropy(value) >= MIN_ENTROPY
 
 
+def _spread(value: str) -> bool:
+    """Less than `_random`: hexadecimal digits have 4 bits at most."""
+    return any(c.isdigit() for c in value) and entropy(value) >= 3
+
+
 def _key_of_aws(value: str) -> bool:
     return any(c.isdigit() for c in value) and entropy(value) >= MIN_ENTROPY and re.search("[^0-9a-f]", value) is not None
 
@@ -108,7 +113,14 @@ _OWN: tuple[tuple[str, str, str, int], ...] = (
     ("digitalocean", "do[opr]_v1_", r"do[opr]_v1_[a-f0-9]{64}", 0),
     ("groq", "gsk_", r"gsk_[A-Za-z0-9]{48,}", 0),
     ("xai", "xai-", r"xai-[A-Za-z0-9]{60,}", 0),
+    ("perplexity", "pplx-", r"pplx-[A-Za-z0-9]{40,}", 0),
+    ("tavily", "tvly-", r"tvly-[A-Za-z0-9-]{24,}", 0),
+    ("linear", "lin_api_", r"lin_api_[A-Za-z0-9]{32,}", 0),
+    ("notion", "ntn_", r"ntn_[A-Za-z0-9]{40,}", 0),
+    ("age", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}", 0),
 )
+_SK = "sk-"
+"""What many makers' keys begin with."""
 
 _KEY_BODY = r"(?:\s|\\[nr])*(?:[\w-]+: [^\n\\]*(?:\s|\\[nr])+)*[A-Za-z0-9+/=](?:[A-Za-z0-9+/=]|\s|\\[nr]){62,}"
 PRIVATE_KEY = Rule(
@@ -146,8 +158,13 @@ def token_rules() -> tuple[Rule, ...]:
         holds = {"jwt": getattr(detector, "is_formally_valid", None), "basic-auth": _password}.get(name)
         tail = {"jwt": re.compile(r"[\w.=-]*"), "basic-auth": None}.get(name, word)
         rules.append(Rule(name, patterns, group, holds, glued=name in ("basic-auth", "npm"), tail=tail))
+    rules.append(Rule("sk-key", (re.compile(_SK + r"[A-Za-z0-9]{32,}(?![\w-])", re.A),), holds=_spread))  # last: more telling names go first
     return tuple(rules)
 
 
-HINTS = "|".join([*(hint for _, hint, _, _ in _OWN), *(hint for name, *_, hint, _ in _PLUGINS if name != "basic-auth")])
+HINTS = "|".join([_SK, *(hint for _, hint, _, _ in _OWN), *(hint for name, *_, hint, _ in _PLUGINS if name != "basic-auth")])
 """Hints of what shows itself by its form alone, without loading what the rules are made of."""
+BEGINNINGS = "|".join(
+    [_SK, *(hint for _, hint, _, _ in _OWN), *(hint for name, *_, hint, _ in _PLUGINS if name in ("aws-key", "github", "gitlab", "pypi", "stripe", "square"))]
+)
+"""Of those, the hints that a secret begins with."""

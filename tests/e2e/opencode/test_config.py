@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.support.configs import SCHEMA, SCHEMA_FILE, Config, configs
 from tests.support.machines import bare_remote
 from tests.support.opencode.install import opencode
 from tests.support.opencode.machine import Machine
+from tests.support.synced import OldMachine
 
 
 def shown(machine: Machine) -> Any:
@@ -52,6 +56,66 @@ def test_opencode_shows_the_same_merged_configuration_on_both(tmp_path: Path) ->
     for value in (one, other):
         value["mcp"]["n"]["headers"] = {}
     assert one == other
+
+
+def test_one_machine_with_opencode_synced_and_one_with_ours_show_the_same(tmp_path: Path) -> None:
+    """The real opencode on both; on one of them, opencode-synced's writes."""
+    remote = bare_remote(tmp_path / "remote.git")
+    a, b = (Machine(tmp_path / name, opencode("1.18.33"), "http://127.0.0.1:9/v1") for name in ("a", "b"))
+    for machine in (a, b):
+        machine.make_project()
+        machine.opencode("session", "list")
+    old, here, there = OldMachine(b.root, remote), a.root / "config/opencode", b.root / "config/opencode"
+    b.configure(username="ada", instructions=["two.md"], mcp={"n": _server("Bearer of-b")})
+    (there / "agent").mkdir(exist_ok=True)
+    (there / "agent/reviewer.md").write_text("---\ndescription: reviews\nmode: subagent\n---\nReview.\n")
+    assert old.start() == "pushed"
+    a.configure(instructions=["one.md"], disabled_providers=["x"])
+    (here / "command").mkdir(exist_ok=True)
+    (here / "command/deploy.md").write_text("---\ndescription: deploys\n---\nDeploy.\n")
+    a.sidecar("config", "includeConfig", "true")
+    a.sidecar("init", str(remote), "--encryption", "none", "--adopt", "--acknowledge-private")
+    a.sidecar("sync")
+    assert old.start() == "pulled"
+    b.configure(share="manual")
+    assert old.start() == "pushed"
+    a.sidecar("sync")
+    one, other = shown(a), shown(b)
+    assert "Bearer of-b" in (there / "opencode.json").read_text(), "the machine with opencode-synced lost its secret"
+    assert "of-b" not in (here / "opencode.json").read_text()
+    assert one["username"] == other["username"] == "ada"
+    assert one["share"] == other["share"] == "manual"
+    assert sorted(one["instructions"]) == sorted(other["instructions"]) == ["one.md", "two.md"]
+    assert {"reviewer"} <= one["agent"].keys() & other["agent"].keys()
+    assert {"deploy"} <= one["command"].keys() & other["command"].keys()
+    for value in (one, other):
+        value["mcp"]["n"]["headers"] = {}
+    assert one == other
+
+
+def test_the_schema_that_properties_are_made_from_is_this_opencode_s(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "m", opencode("1.18.33"), "http://127.0.0.1:9/v1")
+    machine.make_project()
+    machine.start()
+    try:
+        schemas = machine.api("GET", "/doc")["components"]["schemas"]
+    finally:
+        machine.stop()
+    real = json.loads(json.dumps({name: schemas[name] for name in SCHEMA["$defs"]}).replace("#/components/schemas/", "#/$defs/"))
+    assert real == SCHEMA["$defs"], f"opencode's configuration has changed: write {SCHEMA_FILE.name} anew"
+
+    (machine.root / "home/.key").write_text("what {file:~/.key} stands for")
+
+    @settings(max_examples=4, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @given(configs(secrets=False))
+    def load(config: Config) -> None:
+        value = {
+            name: inner for name, inner in config.value.items() if name not in ("plugin", "model", "small_model", "default_agent")
+        }  # what would be fetched
+        (machine.root / "config/opencode/opencode.json").write_text(json.dumps(value))
+        machine.opencode("debug", "config")
+
+    load()
 
 
 def _server(authorization: str) -> dict[str, Any]:

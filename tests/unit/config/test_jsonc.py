@@ -128,3 +128,10 @@ def test_a_comment_above_a_setting_goes_with_it() -> None:
     assert jsonc.edit(b'{\n    "a": 1\n}\n', {"a": 1, "b": {"x": 1}}, source).decode() == (
         '{\n    "a": 1,\n    // why: because\n    // of this\n    "b": {\n      "x": 1 // inside\n    }\n}\n'
     )
+
+
+def test_a_comment_inside_a_list_stays_when_only_its_neighbour_changes() -> None:
+    text = b'{"plugin": [\n  "one", // first\n  ["two", {\n    // why\n    "token": "x"\n  }] // second\n]}'
+    changed = jsonc.edit(text, {"plugin": ["one", ["two", {"token": "{env:T}"}]]})
+    assert changed == text.replace(b'"x"', b'"{env:T}"')
+    assert jsonc.edit(text, {"plugin": ["three", ["two", {"token": "x"}]]}) == text.replace(b'"one"', b'"three"')

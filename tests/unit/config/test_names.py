@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from sidecar.adapters.config import files
 from sidecar.domain.config_names import clashes, problem_with_name
-from sidecar.domain.config_plan import ROWS, SWITCHES, ConfigSettings, excluded, policy_of, row_of, rows_for, runs_code, settings_from
+from sidecar.domain.config_plan import ROWS, SWITCHES, ConfigSettings, excluded, may_travel, policy_of, row_of, rows_for, runs_code, settings_from
 
 ON = SWITCHES | {"includeConfig": True}
 HOSTILE = [
@@ -48,19 +53,12 @@ def test_what_opencode_installs_itself_stays() -> None:
 
 
 def test_credentials_are_off_until_asked_for() -> None:
-    assert rows_for(ConfigSettings(), "/home/u") == [], "something travels though nobody asked for it"
-    names = {row.repo for row in rows_for(ConfigSettings(ON), "/home/u")}
+    assert rows_for(ConfigSettings()) == [], "something travels though nobody asked for it"
+    names = {row.repo for row in rows_for(ConfigSettings(ON))}
     assert names.isdisjoint({"data/auth.json", "data/mcp-auth.json", "state/prompt-history.jsonl"})
     assert "config/opencode.json" in names
     assert not ConfigSettings().on
     assert all(row.secret for row in ROWS if row.root == "data")
-
-
-def test_extra_paths_have_one_name_under_every_home() -> None:
-    here = rows_for(ConfigSettings(ON, extra_config=("~/dots/a", "/home/u/dots/b")), "/home/u")[-2:]
-    there = rows_for(ConfigSettings(ON, extra_config=("/Users/me/dots/a", "~/dots/b")), "/Users/me")[-2:]
-    assert [row.repo for row in here] == [row.repo for row in there]
-    assert [row.local for row in here] == ["/home/u/dots/a", "/home/u/dots/b"]
 
 
 def test_settings_that_are_not_understood_are_named() -> None:
@@ -84,3 +82,18 @@ def test_what_can_make_opencode_run_something_is_marked() -> None:
     assert runs_code("config/opencode.json", ["mcp"])
     assert not runs_code("config/opencode.json", ["theme"])
     assert not runs_code("config/themes/a.json")
+
+
+def test_what_a_crash_left_half_written_does_not_travel_and_goes(tmp_path: Path) -> None:
+    files.write(tmp_path / "a.md", b"old", private=False)
+    crash = "import os, sys, pathlib; from sidecar.adapters.config import files; os.replace = lambda *_: os._exit(9)"
+    crash += "; files.write(pathlib.Path(sys.argv[1]), b'new', private=False)"
+    assert subprocess.run([sys.executable, "-c", crash, str(tmp_path / "a.md")], check=False).returncode == 9
+    (left,) = (path.name for path in tmp_path.iterdir() if path.name != "a.md")
+    row = row_of("config/agents/a.md", ROWS)
+    assert row is not None
+    assert excluded(row, left)
+    assert not may_travel(f"config/agents/{left}"), "half a file goes to the other machines"
+    assert (tmp_path / "a.md").read_bytes() == b"old"
+    files.write(tmp_path / "a.md", b"new", private=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.md"]

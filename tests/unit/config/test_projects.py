@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +17,15 @@ from hypothesis import strategies as st
 
 from protocol.sync import CycleParams, InitParams, LinkParams
 from sidecar.adapters.config.desktop import desktop_file, is_running
-from sidecar.domain.projects_merge import Local, Place, Places, apply, share
+from sidecar.app import Sidecar
+from sidecar.domain.projects_merge import Local, Place, Places, apply, preferences_in, share
 from sidecar.domain.task import Task
+from sidecar.services.projects_sync import merge_projects
+from sidecar.settings import Settings
 from tests.support.machines import Machine
 
 Make = Callable[..., Machine]
+TOOLS = Sidecar(Settings.from_environ({"HOME": "/nowhere", "PATH": os.environ["PATH"]}))._config_tools()
 
 
 def dat(machine: Machine) -> Path:
@@ -199,3 +204,63 @@ def test_nonsense_from_the_vault_is_ignored(shared: Any) -> None:
     together = share(shared, Local([{"worktree": "/m/one"}], {}), where)
     found, _ = apply(together, Local([{"worktree": "/m/one"}], {}), where, [])
     assert all(entry["worktree"].startswith("/m/") for entry in found.projects)
+
+
+def test_preferences_come_where_there_are_none(pair: tuple[Machine, Machine], remote: Path) -> None:
+    a, b = pair
+    fill(a, [])
+    fill(b, [])
+    for machine, members in ((a, {"language": '{"locale":"de"}', "open.app": '{"app":"vscode"}', "settings": '"x"'}), (b, {"model": '{"user":[]}'})):
+        dat(machine).write_text(json.dumps(json.loads(dat(machine).read_text()) | members, indent="\t"))
+    sync(a, b, a)
+    here, there = (json.loads(dat(machine).read_text()) for machine in (a, b))
+    assert there["language"] == here["language"] == '{"locale":"de"}'
+    assert here["model"] == '{"user":[]}'
+    assert "open.app" not in there, "what one machine has installed was set on another"
+    dat(b).write_text(json.dumps(there | {"language": '{"locale":"fr"}'}, indent="\t"))
+    sync(b, a, b)
+    assert json.loads(dat(a).read_text())["language"] == '{"locale":"de"}', "a machine's own choice was overwritten"
+    assert json.loads(dat(b).read_text())["language"] == '{"locale":"fr"}'
+    dat(b).write_text(json.dumps({name: text for name, text in there.items() if name != "language"} | {"model": '{"user":[{"key":"ghp_' + "a1" * 18 + '"}]}'}))
+    sync(b)
+    shown = subprocess.run(["git", "-C", str(remote), "grep", "ghp_", "main"], capture_output=True, check=False, env={"PATH": os.environ["PATH"]}).stdout
+    assert shown == b"", "something that looks like a secret was pushed"
+    assert sync(a, b).up_to_date
+
+
+@pytest.mark.parametrize("text", [None, 1, "no json", "[]", '{"a": ' + '"x"' * 40_000 + "}", "[" * 100_000])
+def test_preferences_of_a_hostile_vault_are_not_taken(text: Any) -> None:
+    assert preferences_in({"preferences": {"language": text, "server": "{}", "model": "{}"}}) == {"model": "{}"}
+
+
+RAW = st.sampled_from(
+    [r'"{\"a\":  1}"', r'"\u00e4\/x"', '"{not json"', '  "spaced"', r'"{\"deep\":\"{\\\"x\\\":1}\"}"', "{}", "null", '"\\ud800"', "1e5", "[ 1,2 ]"]
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["theme", "layout", "a b", "ü", "default", "notification"]), RAW, max_size=5),
+    st.booleans(),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_every_other_member_stays_byte_for_byte(members: dict[str, str], first: bool, newline: str, with_language: bool) -> None:
+    """As conf wrote it, or as anybody else did."""
+    server = json.dumps(json.dumps({"list": [{"url": "u", "password": "p"}], "projects": {"local": []}, "x": "\u00e4"}))
+    lines = [f"{json.dumps(name, ensure_ascii=False)}: {raw}" for name, raw in members.items()]
+    own = [f'"server": {server}', *(['"language": "{\\"locale\\":  \\"de\\"}"'] if with_language else [])]
+    text = "{" + newline + f",{newline}".join("\t" + line for line in (own + lines if first else lines + own)) + newline + "}"
+    place = {"home": "notes"}
+    shared = {"version": 1, "projects": [{"place": place, "expanded": True}], "lastSession": {}, "preferences": {"language": '{"locale":"fr"}', "model": "{}"}}
+    ws: Any = SimpleNamespace(home="/home/u", projects=dict, tools=SimpleNamespace(exists=lambda _: True))
+    done = merge_projects(ws, TOOLS, text.encode(), json.dumps(shared).encode(), [], lambda: False)
+    assert done.problem is None
+    new = (done.mine or b"").decode()
+    for line in lines + own[1:]:
+        assert line in new, f"a member that is none of our business was rewritten: {line}"
+    value = json.loads(new)
+    assert json.loads(value["server"])["projects"]["local"] == [{"worktree": "/home/u/notes", "expanded": True}]
+    assert json.loads(value["server"])["list"] == [{"url": "u", "password": "p"}]
+    assert value["model"] == "{}"
+    assert json.loads(value["language"])["locale"] == ("de" if with_language else "fr")
+    assert merge_projects(ws, TOOLS, new.encode(), done.theirs, done.seen or [], lambda: False).mine == new.encode(), "it is written again and again"

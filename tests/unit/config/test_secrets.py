@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.adapters.config.detect import looks_secret
+from sidecar.adapters.secrets.settings import looks_secret
 from sidecar.domain.config_secrets import Scrubbed, scrub, unscrub
 
 PLAIN = st.sampled_from(["plain", "anthropic/claude", "{env:HOME}", "{file:~/.key}", "https://x.invalid/a?b=c", "--token", "npx", "true", "", "a b"])
@@ -135,7 +135,7 @@ def test_ordinary_settings_travel() -> None:
         },
         "mcp": {"a": {"type": "local", "command": ["npx", "-y", "@scope/server-name@1.2.3", "--port", "80"], "environment": {"NODE_ENV": "production"}}},
         "keybinds": {"leader": "ctrl+x"},
-        "permission": {"bash": {"git status": "allow"}},
+        "permission": {"bash": {"git status": "allow", "cat *token*": "deny"}, "read": {"*secret*": "deny", "secret": "ask"}, "my-token": "allow"},
         "instructions": ["docs/*.md"],
     }
     assert clean(value).moved == []
