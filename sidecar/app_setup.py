@@ -52,6 +52,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             if ring is None:
                 self._require_private(remote, task, acknowledged=params.acknowledge_private)
             with self._repo(remote) as repo:
+                repo.forget_fetched()
                 identity = self._begun(repo, remote, task)
                 if identity is None:
                     identity = setup.new_identity(setup.new_vault_id(), remote, params.device_name, embedded=embedded, encryption=encryption, key_store=store)
@@ -173,6 +174,8 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
             store = key_store(params.key_store)
             remote = self._checked(params.remote or "") if params.github is None else self._find_on_github(params.github, task)
             with self._repo(remote) as repo:
+                if known is None and not params.new_device:  # that gets a repository of its own
+                    repo.forget_fetched()
                 manifest = setup.read_vault(repo, task)
             vault_here, key_here = own_key
             ring = ring_for(manifest, key_here if manifest["vault"] == vault_here else params.key, params.passphrase)

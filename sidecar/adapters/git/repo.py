@@ -114,6 +114,11 @@ class VaultRepo:
         if self.local_ref(ref) is not None:
             self._git.run("update-ref", "-d", ref)
 
+    def forget_fetched(self) -> None:
+        """Forget what was fetched of any branch of a remote: it may have been another vault's."""
+        for ref in self.refs("refs/remotes/origin/"):
+            self.forget_ref(ref)
+
     def is_ancestor(self, older: str, newer: str) -> bool:
         """False, too, when one of them is not here."""
         if older == newer:

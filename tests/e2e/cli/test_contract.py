@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from protocol.sync import InitParams
+from protocol.sync import InitParams, LinkParams
+from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
-from sidecar.services import setup
+from sidecar.services import report, setup
 from tests.support import edits
 from tests.support.machines import Machine, bare_remote
 
@@ -126,6 +127,25 @@ def test_a_vault_that_moves_takes_everybodys_log_along(machine: Make, remote: Pa
     theirs = {row[0] for row in b.sql("SELECT id FROM session")}
     assert len(theirs) > 25
     assert arrived["applied"]["sessions"] + arrived["unplaced"] == len(theirs), "what a machine had written that never comes back is not at the new address"
+
+
+def test_a_vault_that_was_not_joined_leaves_nothing_that_travels(machine: Make, remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, moved = bare_remote(tmp_path / "mine.git"), bare_remote(tmp_path / "moved.git")
+    stranger, a = machine("stranger", "bob-1.18.33"), machine("a")
+    stranger.cli("init", str(remote), "--encryption", "none")
+    stranger.cli("sync")
+
+    def interrupted(*_: Any) -> None:
+        raise SidecarError("cancelled", "Stopped.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "remote_devices", interrupted)  # all logs have been fetched by then
+        with pytest.raises(SidecarError, match="Stopped"):
+            a.sidecar.link(LinkParams(str(remote)), Task())
+    a.cli("init", str(mine))
+    a.cli("init", "--move-to", str(moved))
+    branches = subprocess.run(["git", "for-each-ref", "--format=%(refname)"], cwd=moved, capture_output=True, text=True, check=True).stdout.split()
+    assert branches == ["refs/heads/main"], "somebody else's conversations were pushed to the new address"
 
 
 @pytest.mark.parametrize("when", ["before the push", "after the push"])
