@@ -31,6 +31,8 @@ MAX_BYTES = 512 << 10
 BUSY_SECONDS = 30.0
 _REFUSALS = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_INTERRUPT")
 """What SQLite says of rows that it does not take, whoever else is at work."""
+_NO_PARENT = "SQLITE_CONSTRAINT_FOREIGNKEY"
+"""What it says when somebody else was at work: see `_parents_may_go`."""
 _ORDER = {SESSION: 0, MESSAGE: 1, PART: 2, TODO: 3, SESSION_MESSAGE: 4}
 
 Image = tuple[str, str, Row | None]
@@ -140,7 +142,7 @@ class RowWriter:
             return found, counts
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "") or ""
-            if name == "SQLITE_ERROR" or name.startswith(_REFUSALS):
+            if name != _NO_PARENT and (name == "SQLITE_ERROR" or name.startswith(_REFUSALS)):
                 raise WriteRefused(str(error)[:200]) from error
             raise
 
@@ -292,7 +294,7 @@ def _parents_may_go() -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
-        if getattr(error, "sqlite_errorname", "") != "SQLITE_CONSTRAINT_FOREIGNKEY":
+        if getattr(error, "sqlite_errorname", "") != _NO_PARENT:
             raise
         raise LocalChange("what these rows belong to is gone") from error
 
