@@ -85,8 +85,9 @@ def _redo(ws: Workspace, task: Task, commit: str) -> None:
     for group in _groups(ws, task, own, after=before):
         session = group.session_id
         local = ws.db.fit_session(session)
-        if any(not record.is_tombstone for record in group.records):
-            note_return(ws.shadow, session)
+        puts = [record for record in group.records if not record.is_tombstone]
+        if puts:
+            note_return(ws.shadow, session, [record.key for record in puts if record.table == MESSAGE])
         fold = _Fold(ws, ws.shadow.rows(session), local, redo=True)
         for record in group.records:
             if record.is_tombstone:

@@ -230,6 +230,23 @@ def test_a_session_that_was_restored_has_what_had_come_for_it_meanwhile(group: G
     assert len(b.content()["message"]) == 4
 
 
+def test_a_message_that_was_restored_has_what_others_had_written_in_it_meanwhile(group: Group) -> None:
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
+    group.edit(c, _conversation("ses_1"))
+    group.edit(c, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(c, a, b)
+    group.edit(b, lambda db, _: edits.delete_message(db, "msg_moreu"))
+    group.edit(a, lambda db, now: edits.edit_part(db, "prt_msg_moreu", "edited on a", now))
+    group.sync(b, c)
+    deletion = c.sidecar.history(HistoryParams(), Task()).cycles[0].cycle_id
+    group.sync(a, c)
+    c.sidecar.restore(RestoreParams(deletion), Task())
+    group.sync(c, a, b, c)
+    for machine in (a, b, c):
+        found = str(machine.sql("SELECT data FROM part WHERE id='prt_msg_moreu'"))
+        assert "edited on a" in found, f"{machine.root.name} has the message without what was written in it: {found}"
+
+
 def test_a_session_that_was_moved_is_in_the_other_projects_folder_also_after_the_shadow_was_lost(group: Group) -> None:
     a, b = group.add("a", 1), group.add("b", 2)
     for machine in (a, b):
