@@ -283,6 +283,21 @@ def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_
     assert a.content() == b.content() == c.content()
 
 
+@pytest.mark.timeout(60)
+def test_a_cycle_ends_when_the_database_refuses_the_messages_that_come_back(group: Group) -> None:
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b, c)
+    group.edit(a, lambda db, _: edits.delete_message(db, "msg_ses_1u"))
+    group.sync(a)
+    for machine in (b, c):
+        group.edit(machine, lambda db, now, name=machine.root.name: edits.edit_message(db, "msg_ses_1u", f"kept by {name}", now))
+        machine.sidecar.push(CycleParams(), Task())
+    a.sql("CREATE TRIGGER refuse BEFORE INSERT ON message BEGIN SELECT RAISE(ABORT, 'no more'); END")
+    group.now += 60_000
+    assert a.sidecar.run(CycleParams(), Task()).quarantined == 1, "nothing says that something could not be written"
+
+
 def _lose_shadow(machine: Machine) -> None:
     for path in machine.own_state.glob("shadow.db*"):
         path.unlink()
