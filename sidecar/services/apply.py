@@ -40,7 +40,7 @@ from sidecar.services.history import note_images
 from sidecar.services.merge import Environment, Plan, plan_group
 from sidecar.services.publish import note_divergence
 from sidecar.services.receive import open_segment
-from sidecar.services.rows import load_value, row_hashes
+from sidecar.services.rows import load_value, packed, row_hashes
 from sidecar.services.scan import ShadowRows
 from sidecar.services.secrets import Originals
 from sidecar.services.workspace import Workspace
@@ -68,7 +68,7 @@ class Applier:
         self._reader: tuple[tuple[str, str], SegmentReader] | None = None
         self._refolding: set[str] = set()
         self._writing: set[str] = set()
-        self._unplaced: set[str] = set()
+        self._reopened: set[tuple[str, str, int]] = set()
         self._placed = False
         self._entry = 0
 
@@ -84,6 +84,9 @@ class Applier:
             self._placed = False
             self._settle({UNPLACED})
         if not self.dry:
+            with self.ws.shadow.writing():  # only now: who dies before this finds the same reasons gone again
+                self.ws.shadow.put("projects", self._projects)
+                self.ws.shadow.put("schema", self._state)
             for session in self.ws.shadow.recounts():
                 self._recount(session)
 
@@ -102,19 +105,15 @@ class Applier:
     def _due(self) -> set[int]:
         """Reasons that may have gone since the last cycle."""
         shadow, due = self.ws.shadow, {FUTURE}
-        projects = self.ws.projects_fingerprint()
-        if shadow.get("projects") != projects:
+        self._projects = self.ws.projects_fingerprint()
+        if shadow.get("projects") != self._projects:
             due.add(UNPLACED)
-        schema = [self._schema.fingerprint, self._schema.level, shadow.get("opencode", [None])[0], VERSION]
-        if shadow.get("schema") != schema:
+        self._state = [self._schema.fingerprint, self._schema.level, shadow.get("opencode", [None])[0], VERSION]
+        if shadow.get("schema") != self._state:
             due.add(QUARANTINED)
             if shadow.get("schema") is not None and not self.dry:
                 with shadow.writing():
                     shadow.reopen_unknown_columns()
-        if not self.dry:
-            with shadow.writing():
-                shadow.put("projects", projects)
-                shadow.put("schema", schema)
         return due
 
     def _is_due(self, waiting: Waiting) -> bool:
@@ -123,7 +122,6 @@ class Applier:
     def _pass(self, work: Sequence[Waiting]) -> None:
         self._env = self._environment()
         self._writing = {session for session, reason, *_ in self.ws.shadow.local_waiting() if reason == "busy"}
-        self._unplaced = {waiting.session for waiting in self.ws.shadow.waiting([UNPLACED])}
         total, done = len(work), 0
         for device, places in self._by_file((w.device, (w.session, w.sequence)) for w in work):
             left = set(places)
@@ -218,24 +216,36 @@ class Applier:
         else:
             plan = plan_group(group, known, tombs, self._env)
         ops = plan.ops + self._deletes(plan, known, tombs, session)
-        if plan.returned:
+        entry = (session, group.device, group.sequence)
+        waited = UNPLACED in shadow.states_of(session) and not self._is_here(session)
+        if plan.returned and entry not in self._reopened:  # once: what the database refuses returns again and again
+            self._reopened.add(entry)
             with shadow.writing():
                 shadow.reopen(session)
         self._write(session, ops)
         with shadow.writing():
             shadow.put_rows(session, [(table, key, row) for table, key, row in plan.adopted if known.get((table, key)) is row])
-            shadow.mark(session, group.device, group.sequence, plan.state, until=plan.until, detail=plan.detail)
-            self._placed |= not plan.state and session in self._unplaced
+            shadow.mark(*entry, plan.state, until=plan.until, detail=plan.detail)
+            if waited and (self._is_here(session) or UNPLACED not in shadow.states_of(session)):
+                self._note_placed()
             shadow.need_recount([session])
             if not plan.state and not any(op.table == MESSAGE and op.expected is None for op in ops):
                 shadow.forget_context(session, group.device, group.sequence)  # it brought no message that was not here: a copied database, say
             if len(shadow.writers(session)) > 1:
                 note_divergence(self.ws, session)
 
+    def _note_placed(self) -> None:
+        """What hangs on a session that waited for its project is due, in this cycle or, when it dies, in the next."""
+        self._placed = True
+        self.ws.shadow.put("projects", None)
+
+    def _is_here(self, session: str) -> bool:
+        return session in self.sessions or self.ws.shadow.has_session(session)
+
     def _is_to_come(self, parent: str) -> bool:
         """Whether a parent session that is not here will be: one that was deleted will not, and its child may live on."""
         shadow = self.ws.shadow
-        if parent in self.sessions or shadow.has_session(parent):
+        if self._is_here(parent):
             return False
         puts, buried = shadow.put_dots(parent), shadow.tombstones(parent).get((SESSION, parent))
         return bool(puts) and (buried is None or any_unseen(buried, puts))
@@ -321,8 +331,9 @@ class Applier:
         with shadow.writing():
             if not self.dry:
                 shadow.drop_session(session)
+            if UNPLACED in shadow.states_of(session):
+                self._note_placed()
             shadow.mark_all(session, APPLIED)
-            self._placed |= session in self._unplaced
 
     # --- writing --------------------------------------------------------------------------------------------------
     def _write(self, session: str, ops: Sequence[Op], *, deletes: bool = False) -> None:
@@ -358,8 +369,7 @@ class Applier:
         self.ws.journal.begin(self.cycle, int(time.time() * 1000), "cycle")
 
     def _journal(self, session: str, title: str, chunk: Sequence[Op], images: Sequence[tuple[str, str, Row | None]]) -> None:
-        after = [[op.table, op.key, _packed(op.after)] for op in chunk]
-        self._entry = note_images(self.ws, self.cycle, session, title, chunk, images, after)
+        self._entry = note_images(self.ws, self.cycle, session, title, chunk, images, [[op.table, op.key, packed(op.after)] for op in chunk])
 
     def _note(self, session: str, chunk: Sequence[Op]) -> None:
         shadow = self.ws.shadow
@@ -394,7 +404,3 @@ class Applier:
 def _default(column: Any) -> Any:
     """What a NOT NULL column gets that the record's writer never knew; None when the database has a default of its own."""
     return column.empty if column.not_null and column.default is None and not column.primary_key else None
-
-
-def _packed(row: ShadowRow | None) -> list[Any] | None:
-    return None if row is None else [list(row.version), row.sequence, row.hash, row.updated, row.cells]

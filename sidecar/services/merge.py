@@ -132,7 +132,7 @@ def _plan_session(record: Record, sequence: int, known: ShadowRows, env: Environ
     row = known.get(at)
     cells = dict(row.cells or {}) if row else {}
     columns = {name: env.load(value) for name, value in (record.columns or {}).items() if name not in LOCAL_SESSION_COLUMNS}
-    if row is None and "project_id" not in columns:
+    if row is None and not {"project_id", "time_created"} <= columns.keys():  # a move says a project, too, and nothing else
         plan.wait(PARENT_MISSING, "the beginning of its session has not been applied")
         return False
     columns = env.original(record.key, SESSION, record.key, columns)

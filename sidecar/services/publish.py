@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +258,7 @@ class Publisher:
                 else:
                     shadow.drop_rows(session, [(table, key)])
             for session, rows in by_session.items():
-                note_return(shadow, session)
+                note_return(shadow, session, [key for table, key, _ in rows if table == MESSAGE])
                 shadow.put_rows(session, rows)
             shadow.need_recount(session for session, _ in segment.mentions if len(shadow.writers(session)) > 1 or not _says_totals(by_session.get(session, [])))
             for record in opened.tombs:
@@ -284,9 +285,12 @@ def _says_totals(rows: list[tuple[str, str, ShadowRow]]) -> bool:
     return any(table == SESSION and "cost" in (row.cells or {}) for table, _, row in rows)
 
 
-def note_return(shadow: Shadow, session: str) -> None:
-    """A session that was deleted here is here again, restored: it lives everywhere now, so every record of it is due again."""
-    if not shadow.has_session(session) and (SESSION, session) in shadow.tombstones(session):
+def note_return(shadow: Shadow, session: str, messages: Iterable[str]) -> None:
+    """A session, or some of these messages of it, may have been deleted here and be here again, restored: then what came for it meanwhile is due again."""
+    tombs = shadow.tombstones(session)
+    back = [(MESSAGE, message) for message in messages if (MESSAGE, message) in tombs]
+    session_is_back = (SESSION, session) in tombs and not shadow.has_session(session)
+    if session_is_back or (back and not shadow.rows(session, MESSAGE).keys() >= set(back)):
         shadow.reopen(session)
 
 

@@ -6,14 +6,15 @@ the logs. What the next scan finds beyond the base is a local change, what the l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple
 
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Record, Version
-from sidecar.domain.state import APPLIED, Row, SessionRows, ShadowRow
+from sidecar.domain.records import LOCAL_SESSION_COLUMNS, MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Record, Version, VersionVector, covers
+from sidecar.domain.state import APPLIED, NEW, QUARANTINED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
+from sidecar.domain.undo import At
 from sidecar.services.publish import note_return
 from sidecar.services.receive import REMOTE_REFS, index_fetched, index_log, is_log_branch, open_segment
 from sidecar.services.rows import load_value, no_todos, row_hashes
@@ -84,8 +85,9 @@ def _redo(ws: Workspace, task: Task, commit: str) -> None:
     for group in _groups(ws, task, own, after=before):
         session = group.session_id
         local = ws.db.fit_session(session)
-        if any(not record.is_tombstone for record in group.records):
-            note_return(ws.shadow, session)
+        puts = [record for record in group.records if not record.is_tombstone]
+        if puts:
+            note_return(ws.shadow, session, [record.key for record in puts if record.table == MESSAGE])
         fold = _Fold(ws, ws.shadow.rows(session), local, redo=True)
         for record in group.records:
             if record.is_tombstone:
@@ -119,7 +121,8 @@ def _rebuild(ws: Workspace, task: Task) -> list[str]:
         if device != own and is_log_branch(f"sessions/{device}"):
             logs.append((device, head))
     folds: dict[str, _Fold] = {}
-    groups: list[tuple[str, str, int, list[_Put] | None]] = []
+    schema = ws.db.schema().columns
+    groups: list[tuple[str, str, int, list[_Said]]] = []
     warnings: list[str] = []
     for device, head in logs:
         warnings += (index_log if device == own else index_fetched)(ws, task, device, head)
@@ -127,27 +130,25 @@ def _rebuild(ws: Workspace, task: Task) -> list[str]:
             session = group.session_id
             fold = folds.get(session)
             if fold is None:
-                fold = folds[session] = _Fold(ws, {}, ws.db.fit_session(session), redo=False)
-            puts = [record for record in group.records if not record.is_tombstone]
-            for record in puts:
-                fold.put(record, group.sequence, device)
+                fold = folds[session] = _Fold(ws, {}, ws.db.fit_session(session), redo=False, schema=schema)
+            said: list[_Said] = []
             for record in group.records:
-                if record.is_tombstone:
+                if not record.is_tombstone:
+                    fold.put(record, group.sequence, device)
+                else:
                     fold.bury(record)
-            whole = (
-                [_Put(r.table, r.key, r.version, tuple(r.columns or ()) if r.table == SESSION else ()) for r in puts]
-                if len(puts) == len(group.records)
-                else None
-            )
-            groups.append((session, device, group.sequence, whole))
+                    if record.table != SESSION:
+                        ws.shadow.bury(session, record.table, record.key, record.seen or {})
+                said.append(fold.said(record))
+            groups.append((session, device, group.sequence, said))
     compacted = any(info.get("generation") for _, info, _, _ in ws.shadow.devices())
     for session, fold in folds.items():
         if compacted:
             fold.assume_older()
         fold.save(session)
-    for session, device, sequence, whole in groups:
-        if whole is not None and all(map(folds[session].has, whole)):
-            ws.shadow.mark(session, device, sequence, APPLIED)
+    for session, device, sequence, said in groups:
+        state, detail = _state(folds[session], ws.shadow.tombstones(session), device, sequence, said)
+        ws.shadow.mark(session, device, sequence, state, detail=detail)
     ws.shadow.need_recount(folds)
     return warnings
 
@@ -170,11 +171,38 @@ def _time(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-class _Put(NamedTuple):
+class _Said(NamedTuple):
+    """What is kept of a record until all logs were read. `message`: of a part; `problem`: why this opencode cannot hold what it says."""
+
     table: str
     key: str
-    version: Version
+    version: Version | None
     columns: tuple[str, ...]
+    message: str
+    problem: str
+
+
+def _state(fold: _Fold, tombs: Mapping[At, VersionVector], device: str, sequence: int, said: list[_Said]) -> tuple[int, str]:
+    """(State, detail) of a session's records in one segment: whether the database is as it would be once they were applied.
+
+    Of what this calls NEW a deletion says that it was not seen: a session that is deleted next would come back for it.
+    """
+    state, detail = APPLIED, ""
+    for one in said:
+        at, message = (one.table, one.key), (MESSAGE, one.message)
+        if one.version is None:
+            row = fold.known.get(at)
+            shown = one.table != SESSION and (row is None or not covers(tombs[at], row.version.device, row.sequence))
+        else:
+            deleted = at in tombs and covers(tombs[at], device, sequence)
+            shown = fold.has(one) or deleted or (message in tombs and message not in fold.known)
+            if not shown and one.problem:
+                shown, state, detail = True, QUARANTINED, one.problem
+            elif state == APPLIED and not fold.fits(one):
+                detail = "unknown-columns"
+        if not shown:
+            return NEW, ""
+    return state, detail
 
 
 @dataclass
@@ -188,6 +216,8 @@ class _Fold:
     """Redoing our own last scan: the newest record is the base whatever the database holds now, also where the row is gone."""
     _buried: dict[tuple[str, str], int] = field(default_factory=dict)
     """Rows that some log says were deleted, and of what time the last version was that the deleter saw."""
+    schema: Mapping[str, Container[str]] = field(default_factory=dict)
+    """Table -> its columns here; not needed to redo."""
     _changed: ShadowRows = field(default_factory=dict)
     _hashes: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _updated: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -204,20 +234,33 @@ class _Fold:
 
     def put(self, record: Record, sequence: int, device: str) -> None:
         at = (record.table, record.key)
-        if at not in self._hashes and not self.redo:
+        emptied = record.table == TODO and (record.columns or {}).get("items") == []
+        if at not in self._hashes and not self.redo and not emptied:
             return
         row = self._session(record, sequence, device) if record.table == SESSION else self._row(record, sequence, device)
         if row is not None:
             self.known[at] = self._changed[at] = row
 
-    def has(self, put: _Put) -> bool:
-        """Whether the database is at this put or beyond."""
+    def said(self, record: Record) -> _Said:
+        """To be asked right after `put`."""
+        columns, version = record.columns or {}, None if record.is_tombstone else record.version
+        message = str(columns.get("message_id", "")) if record.table == PART else ""
+        said = _Said(record.table, record.key, version, tuple(columns) if record.table == SESSION else (), message, "")
+        if record.table not in (MESSAGE, PART) or record.is_tombstone or type(columns.get("data")) is not str or self.has(said):
+            return said
+        return said._replace(problem=self.ws.tools.problem_with(record.table, columns) or "")
+
+    def has(self, put: _Said) -> bool:
+        """Whether the database is at this put or beyond, as far as it has tables and columns for it."""
         row = self.known.get((put.table, put.key))
-        if row is None:
-            return False
+        if row is None or put.version is None:
+            return put.table not in self.schema
         if row.cells is None:
             return row.version >= put.version
-        return all(name in row.cells and Version(*row.cells[name][:3]) >= put.version for name in put.columns)
+        return all(name in row.cells and Version(*row.cells[name][:3]) >= put.version for name in put.columns if name in self.schema[SESSION])
+
+    def fits(self, put: _Said) -> bool:
+        return put.table in self.schema and all(name in self.schema[put.table] for name in put.columns if name not in LOCAL_SESSION_COLUMNS)
 
     def bury(self, record: Record) -> None:
         at = (record.table, record.key)

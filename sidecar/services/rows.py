@@ -7,7 +7,7 @@ from typing import Any
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import MAX_VALUE_BYTES, last_update
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO
-from sidecar.domain.state import SessionRows
+from sidecar.domain.state import SessionRows, ShadowRow
 from sidecar.services.workspace import Workspace
 
 
@@ -28,6 +28,11 @@ def row_hashes(ws: Workspace, rows: SessionRows) -> dict[tuple[str, str], bytes]
         items = [{name: value for name, value in item.items() if name != "session_id"} for item in rows.todos]
         found[(TODO, session)] = hash_row({"items": items, "time_updated": last_update(items)})
     return found
+
+
+def packed(row: ShadowRow | None) -> list[Any] | None:
+    """As the journal keeps it."""
+    return None if row is None else [list(row.version), row.sequence, row.hash, row.updated, row.cells]
 
 
 def load_value(ws: Workspace, value: Any, device: str) -> Any:

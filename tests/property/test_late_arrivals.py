@@ -14,6 +14,7 @@ from protocol.sync import CycleParams, InitParams, LinkParams
 from protocol.trust import HistoryParams, RestoreParams
 from sidecar.domain.task import Progress, Task
 from tests.support import edits
+from tests.support.invariants import Crash
 from tests.support.machines import Machine, bare_remote, from_schema, open_project
 from tests.support.upgrade import upgrade
 
@@ -229,6 +230,23 @@ def test_a_session_that_was_restored_has_what_had_come_for_it_meanwhile(group: G
     assert len(b.content()["message"]) == 4
 
 
+def test_a_message_that_was_restored_has_what_others_had_written_in_it_meanwhile(group: Group) -> None:
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
+    group.edit(c, _conversation("ses_1"))
+    group.edit(c, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(c, a, b)
+    group.edit(b, lambda db, _: edits.delete_message(db, "msg_moreu"))
+    group.edit(a, lambda db, now: edits.edit_part(db, "prt_msg_moreu", "edited on a", now))
+    group.sync(b, c)
+    deletion = c.sidecar.history(HistoryParams(), Task()).cycles[0].cycle_id
+    group.sync(a, c)
+    c.sidecar.restore(RestoreParams(deletion), Task())
+    group.sync(c, a, b, c)
+    for machine in (a, b, c):
+        found = str(machine.sql("SELECT data FROM part WHERE id='prt_msg_moreu'"))
+        assert "edited on a" in found, f"{machine.root.name} has the message without what was written in it: {found}"
+
+
 def test_a_session_that_was_moved_is_in_the_other_projects_folder_also_after_the_shadow_was_lost(group: Group) -> None:
     a, b = group.add("a", 1), group.add("b", 2)
     for machine in (a, b):
@@ -263,3 +281,111 @@ def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_
     a.sidecar.run(CycleParams(), Task(delete))
     group.sync(a, b, c, a)
     assert a.content() == b.content() == c.content()
+
+
+@pytest.mark.timeout(60)
+def test_a_cycle_ends_when_the_database_refuses_the_messages_that_come_back(group: Group) -> None:
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b, c)
+    group.edit(a, lambda db, _: edits.delete_message(db, "msg_ses_1u"))
+    group.sync(a)
+    for machine in (b, c):
+        group.edit(machine, lambda db, now, name=machine.root.name: edits.edit_message(db, "msg_ses_1u", f"kept by {name}", now))
+        machine.sidecar.push(CycleParams(), Task())
+    a.sql("CREATE TRIGGER refuse BEFORE INSERT ON message BEGIN SELECT RAISE(ABORT, 'no more'); END")
+    group.now += 60_000
+    assert a.sidecar.run(CycleParams(), Task()).quarantined == 1, "nothing says that something could not be written"
+
+
+def _lose_shadow(machine: Machine) -> None:
+    for path in machine.own_state.glob("shadow.db*"):
+        path.unlink()
+
+
+def test_a_child_session_is_placed_also_when_the_clock_holds_back_messages_of_its_parent(group: Group) -> None:
+    a, b, c = group.add("a", 2), group.add("b", 1), group.add("c", 3, project=Q)
+    started = group.edit(a, _conversation("ses_parent"))
+    group.edit(a, lambda db, now: edits.add_turn(db, "ses_parent", "more", now + 7_200_000))
+    group.now += 7_200_000
+    group.sync(a, b)
+    group.edit(b, lambda db, _: _conversation("ses_child", "ses_parent")(db, started))
+    group.sync(b)
+    c.wall = lambda: started + 600_000
+    group.sync(c)
+    assert _sessions(c) == [], "its project is not there yet"
+    open_project(c, P, c.root / "home/p")
+    group.sync(c)
+    assert _sessions(c) == ["ses_child", "ses_parent"], "the project was opened, and a session of it is still not there"
+
+
+def test_a_session_appears_whole_or_not_at_all_when_its_move_can_be_read_before_its_beginning(group: Group) -> None:
+    """c's clock is behind: what began the session waits, and the record that moved it says a project and a folder, and no title."""
+    a, c = group.add("a", 1), group.add("c", 2)
+    for machine in (a, c):
+        open_project(machine, Q, machine.root / "home/q")
+    started = group.edit(a, _conversation("ses_1", project=P))
+    group.sync(a)
+    group.edit(a, lambda db, _: edits.move(db, "ses_1", Q))
+    group.sync(a)
+    c.wall = lambda: started - 600_000
+    group.sync(c)
+    assert c.sql("SELECT title, time_created FROM session") == [], "a session without a title, of 1970"
+    c.wall = lambda: group.now
+    group.sync(c, a)
+    assert c.content() == a.content()
+
+
+def test_sessions_of_a_project_that_was_opened_come_also_when_the_cycle_that_placed_them_died(group: Group) -> None:
+    a, b = group.add("a", 1), group.add("b", 2, project=Q)
+    for session in ("ses_1", "ses_2", "ses_3"):
+        group.edit(a, _conversation(session))
+    group.sync(a, b)
+    assert _sessions(b) == [], "its project is not there yet"
+    open_project(b, P, b.root / "home/p")
+
+    def die(progress: Progress) -> None:
+        if progress.phase == "apply" and progress.done:
+            raise Crash
+
+    group.now += 60_000
+    with pytest.raises(Crash):
+        b.sidecar.run(CycleParams(), Task(die))
+    group.sync(b)
+    assert _sessions(b) == ["ses_1", "ses_2", "ses_3"], "they wait for a project that is open"
+
+
+def _newer_part(db: sqlite3.Connection, _: int) -> None:
+    db.execute("""UPDATE part SET data='{"type": "hologram"}' WHERE id='prt_msg_morea'""")
+    edits.wrote(db, "ses_1")
+
+
+@pytest.mark.parametrize(
+    ("version", "change"),
+    [
+        ("1.2.4", lambda db, now: edits.rename(db, "ses_1", "as it was")),
+        ("1.18.33", lambda db, now: edits.delete_message(db, "msg_ses_1a")),
+        ("1.18.33", lambda db, now: edits.delete_part(db, "prt_msg_ses_1a")),
+        ("1.18.33", _newer_part),
+    ],
+    ids=["columns that b has not", "a message deleted on a", "a part deleted on a", "a part that b cannot hold"],
+)
+def test_a_session_that_is_deleted_after_the_shadow_was_made_anew_stays_deleted(
+    group: Group, version: str, change: Callable[[sqlite3.Connection, int], object]
+) -> None:
+    """Of what the new shadow does not know to be here, the deletion says that it was not seen: then the session comes back."""
+    a, b = group.add("a", 1), group.add("b", 2, version=version)
+    group.edit(a, _conversation("ses_1"))
+    group.edit(a, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    if change is _newer_part:
+        group.edit(a, change)
+    group.sync(a, b)
+    if change is not _newer_part:
+        group.edit(a, change)
+    group.sync(a, b)
+    _lose_shadow(b)
+    group.now += 60_000
+    b.sidecar.push(CycleParams(), Task())  # makes the shadow, and applies nothing
+    group.edit(b, lambda db, _: edits.delete_session(db, "ses_1"))
+    group.sync(b, a, b)
+    assert (_sessions(a), _sessions(b)) == ([], []), "nobody but b had anything to do with it since, and its deletion does not hold"

@@ -288,8 +288,8 @@ class Shadow(Findings, Quarantine):
         )
 
     def forget_scan(self, session: str) -> None:
-        """Make the next scan look at every row of the session again."""
-        self.db.execute("DELETE FROM scanned WHERE session=?", (session,))
+        """Make the next scan look at every row of the session again; what it is called stays known."""
+        self.db.execute("UPDATE scanned SET fingerprint=x'' WHERE session=?", (session,))
 
     def set_waiting(self, session: str, reason: str | None, detail: str = "", title: str = "") -> None:
         """Note that something of a session waits here for a reason that no segment shows (None: it does not any more)."""

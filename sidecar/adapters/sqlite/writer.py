@@ -32,6 +32,7 @@ BUSY_SECONDS = 30.0
 _REFUSALS = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_INTERRUPT")
 """What SQLite says of rows that it does not take, whoever else is at work."""
 _NO_PARENT = "SQLITE_CONSTRAINT_FOREIGNKEY"
+"""What it says when somebody else was at work: see `_parents_may_go`."""
 _ORDER = {SESSION: 0, MESSAGE: 1, PART: 2, TODO: 3, SESSION_MESSAGE: 4}
 
 Image = tuple[str, str, Row | None]
