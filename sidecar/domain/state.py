@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -95,6 +96,12 @@ class WriteCounts:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+
+    @classmethod
+    def planned(cls, ops: Sequence[Op]) -> WriteCounts:
+        """What these would come to."""
+        puts = [op for op in ops if op.columns is not None]
+        return cls(sum(op.expected is None for op in puts), sum(op.expected is not None for op in puts), len(ops) - len(puts))
 
     def add(self, other: WriteCounts) -> None:
         self.inserted += other.inserted

@@ -252,7 +252,7 @@ class Applier:
 
     def _environment(self) -> Environment:
         columns = {
-            table: {name: _default(column) for name, column in found.items() if not (table == SESSION_MESSAGE and name == "seq")}
+            table: {name: column.filler for name, column in found.items() if not (table == SESSION_MESSAGE and name == "seq")}
             for table, found in self._schema.columns.items()
         }
         ws = self.ws
@@ -346,13 +346,7 @@ class Applier:
         if self.dry:
             self.titles[session] = title
             self.sessions[session] = change
-            self.counts.add(
-                WriteCounts(
-                    inserted=sum(op.columns is not None and op.expected is None for op in ops),
-                    updated=sum(op.columns is not None and op.expected is not None for op in ops),
-                    deleted=sum(op.columns is None for op in ops),
-                )
-            )
+            self.counts.add(WriteCounts.planned(ops))
             return
         if self._writer is None:
             self._before_first_write()
@@ -399,8 +393,3 @@ class Applier:
                 return  # the cycle scans and comes back
         with shadow.writing():
             shadow.recounted(session)
-
-
-def _default(column: Any) -> Any:
-    """What a NOT NULL column gets that the record's writer never knew; None when the database has a default of its own."""
-    return column.empty if column.not_null and column.default is None and not column.primary_key else None

@@ -34,8 +34,10 @@ class Column:
     primary_key: bool
 
     @property
-    def empty(self) -> Any:
-        """The empty value of the type, for a NOT NULL column without default that an older device never knew."""
+    def filler(self) -> Any:
+        """What a NOT NULL column gets that the record's writer never knew: the empty value of its type, None when it has a default of its own."""
+        if not self.not_null or self.default is not None or self.primary_key:
+            return None
         return 0 if any(word in self.type.lower() for word in ("int", "real", "num")) else ""
 
 
