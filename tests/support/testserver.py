@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, frozen
@@ -35,7 +36,9 @@ def echo(params: AnyParams, _task: Task) -> Any:
 
 
 def sleep(params: AnyParams, task: Task) -> Any:
-    """Sleeps in steps; on cancel takes 0.1 s to unwind and says so in a file named by `text`."""
+    """Sleeps in steps; on cancel takes 0.1 s to unwind; says so, and that it began, in a file named by `text`."""
+    if params.text:
+        Path(params.text).write_text("began", encoding="utf-8")
     try:
         end = time.monotonic() + params.seconds
         while time.monotonic() < end:
@@ -44,8 +47,7 @@ def sleep(params: AnyParams, task: Task) -> Any:
     finally:
         if params.text:
             time.sleep(0.1)
-            with open(params.text, "w", encoding="utf-8") as file:
-                file.write("unwound")
+            Path(params.text).write_text("unwound", encoding="utf-8")
     return {"slept": True}
 
 

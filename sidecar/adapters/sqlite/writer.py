@@ -142,7 +142,8 @@ class RowWriter:
             return found, counts
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", "") or ""
-            if name == "SQLITE_ERROR" or (name.startswith(_REFUSALS) and name != _NO_PARENT):
+            others = name == _NO_PARENT and self._guard is None  # with triggers it is they who took the parent away
+            if name == "SQLITE_ERROR" or (name.startswith(_REFUSALS) and not others):
                 raise WriteRefused(str(error)[:200]) from error
             raise
 

@@ -43,7 +43,7 @@ def secret_file(tmp_path: Path, text: str) -> str:
 def pair(machine: Make, remote: Path, tmp_path: Path) -> tuple[Machine, Machine, str]:
     """Two linked machines and the recovery key."""
     a, b = machine("a"), machine("b")
-    key = a.cli("init", str(remote))["recoveryKey"]
+    key = a.cli("init", str(remote), "--device-name", f"{CANARY}-laptop")["recoveryKey"]
     b.cli("link", str(remote), "--key-file", secret_file(tmp_path, key))
     return a, b, key
 

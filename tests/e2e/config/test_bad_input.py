@@ -179,7 +179,7 @@ def test_files_without_end_are_one_finding(pair: Pair) -> None:
     text = told(a)
     assert "config/skills: it has more than 5000 files" in text, text
     assert "config/tools: it has more than 5000 files" in text, text
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(before, 400_000), "memory grows with what is not even synced"
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(before, 400_000), "memory grows with what is not even synced"
     rest_travels(a, b)
 
 

@@ -230,6 +230,7 @@ def test_settings_of_opencode_synced_count_where_ours_say_nothing(machine: Make)
         "includeModelFavorites": False,
         "includePromptStash": False,
         "includeSecrets": False,
+        "autoCompact": True,
     }, "credentials would leave this machine because another tool's settings say so, or a choice of the user's was ignored"
     assert shown["lists"]["extraConfigPaths"] == ["~/.vim"]
     assert shown["lists"]["extraSecretPaths"] == []

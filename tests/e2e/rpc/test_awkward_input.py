@@ -199,7 +199,9 @@ def test_domain_errors_pass_with_kind_and_remedy(client: RawClient) -> None:
 def test_cancel_waits_for_the_worker_to_unwind(client: RawClient, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     identity = client.start("test/sleep", {"seconds": 30, "text": str(mark)})
-    time.sleep(0.6)
+    deadline = time.monotonic() + 10
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
     began = time.monotonic()
     client.notify("$/cancelRequest", {"id": identity})
     assert client.wait_for(identity)["error"]["code"] == -32800

@@ -43,8 +43,8 @@ def segment(data: bytes) -> None:
     with suppress(SidecarError):
         reader = SegmentReader(_segment(feed, kind, sealer), "seg/x", device=DEVICE, sequence=1, sealer=sealer)
         assert reader.previous is None or isinstance(reader.previous, str)
-        names = reader.sessions()
-        for group in reader.groups(frozenset(name for name in names if isinstance(name, str))):
+        names = {session for session, _ in reader.mentions()}
+        for group in reader.groups(frozenset(names)):
             assert group.device == DEVICE
             assert group.session_id in names
 
