@@ -30,6 +30,7 @@ class Oracle:
         self._unpublished: dict[int, set[str]] = defaultdict(set)
         self._forgetful: set[int] = set()
         self._loose: set[str] = set()
+        self._partly: dict[int, set[str]] = defaultdict(set)
         self._written: dict[int, dict[tuple[str, str], Digest]] = defaultdict(dict)
         self.recorded: dict[Digest, str] = {}
         """Versions that existed at a scan: each must be in a database, a log or a journal for ever."""
@@ -70,6 +71,9 @@ class Oracle:
         if device in self._forgetful:
             self._forgetful.discard(device)
             self._loose |= unpublished
+            # A shadow made anew takes the group of such a row for one that has not come yet, as it may well be. Until a cycle has applied it, a
+            # deletion of that device says that it did not see that group: what it deletes in this session, or the session itself, comes back once.
+            self._partly[device].update(above for key in unpublished for above in self.live.get(key, ()))
 
     def forgot(self, device: int) -> None:
         """It has no shadow: deletions that were not recorded before, and until it has one, cannot be told from rows that never came."""
@@ -91,7 +95,8 @@ class Oracle:
         back = {key for key, above in self.dead.items() if key in present and not self._loose.intersection((key, *above))}
         assert not back, f"I3: {sorted(back)[:5]} were deleted, gone everywhere, and are back"
         for key, who in self._deleted.items():
-            if not who or key not in present or self._loose.intersection((key, *self.live.get(key, ()))):
+            chain = (key, *self.live.get(key, ()))
+            if not who or key not in present or self._loose.intersection(chain) or any(self._partly[device].intersection(chain) for device in who):
                 continue
             assert self._touched[key] - who or len(who) > 1, f"I3: {key} was deleted on device {sorted(who)}, nobody else had touched it, and it is still there"
         self._settle(present)
@@ -103,3 +108,4 @@ class Oracle:
         self._touched.clear()
         self._deleted.clear()
         self._loose.clear()
+        self._partly.clear()

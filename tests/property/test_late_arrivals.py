@@ -13,6 +13,7 @@ import pytest
 from protocol.sync import CycleParams, InitParams, LinkParams
 from protocol.trust import HistoryParams, RestoreParams
 from sidecar.domain.task import Progress, Task
+from sidecar.services.publish import GUARD_SESSIONS
 from tests.support import edits
 from tests.support.invariants import Crash
 from tests.support.machines import Machine, bare_remote, from_schema, open_project
@@ -389,3 +390,53 @@ def test_a_session_that_is_deleted_after_the_shadow_was_made_anew_stays_deleted(
     group.edit(b, lambda db, _: edits.delete_session(db, "ses_1"))
     group.sync(b, a, b)
     assert (_sessions(a), _sessions(b)) == ([], []), "nobody but b had anything to do with it since, and its deletion does not hold"
+
+
+def test_a_deletion_that_was_asked_about_holds_also_when_opencode_was_upgraded_meanwhile(group: Group) -> None:
+    """The upgrade makes due again what had columns that were not here: it was seen before all the same, and the deletion must say so."""
+    a, b = group.add("a", 1), group.add("b", 2, version="1.2.4")
+    sessions = [f"ses_{index:02}" for index in range(GUARD_SESSIONS + 1)]
+    for session in sessions:
+        group.edit(a, _conversation(session))
+    group.sync(a, b)
+    group.edit(b, lambda db, _: upgrade(db, "1.18.33"))
+    for session in sessions:
+        group.edit(b, lambda db, _, session=session: edits.delete_session(db, session))
+    group.now += 60_000
+    assert b.sidecar.run(CycleParams(), Task()).guarded == len(sessions)
+    b.sidecar.run(CycleParams(allow_deletions=True), Task())
+    group.sync(a, b)
+    assert (_sessions(a), _sessions(b)) == ([], []), "nobody else had touched them, it was said that they are to go, and they are back"
+
+
+def test_a_deletion_after_an_upgrade_removes_nothing_that_was_never_here(group: Group) -> None:
+    """As above, but a went on with one of them before it heard of the deletion."""
+    a, b = group.add("a", 1), group.add("b", 2, version="1.2.4")
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b)
+    group.edit(b, lambda db, _: upgrade(db, "1.18.33"))
+    group.edit(b, lambda db, _: edits.delete_session(db, "ses_1"))
+    group.edit(a, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(a, b)
+    b.sidecar.run(CycleParams(allow_deletions=True), Task())
+    group.sync(a, b)
+    assert (_sessions(a), _sessions(b)) == (["ses_1"], ["ses_1"]), "a's next turn is gone, and nobody on b had seen it"
+    assert a.content() == b.content()
+
+
+def test_a_deletion_that_could_not_say_what_it_had_seen_holds_when_it_is_repeated(group: Group) -> None:
+    """A message deleted on b cannot be told from one that never came, once the shadow is lost; so the records that have it are due there."""
+    a, b = group.add("a", 1), group.add("b", 2)
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b)
+    group.edit(b, lambda db, _: edits.delete_message(db, "msg_ses_1a"))
+    _lose_shadow(b)
+    group.now += 60_000
+    b.sidecar.push(CycleParams(), Task())
+    group.edit(b, lambda db, _: edits.delete_session(db, "ses_1"))
+    group.sync(b, a, b)
+    assert a.content() == b.content()
+    assert _sessions(a) == ["ses_1"], "what may never have been on b was deleted from there"
+    group.edit(b, lambda db, _: edits.delete_session(db, "ses_1"))
+    group.sync(b, a, b)
+    assert (_sessions(a), _sessions(b)) == ([], []), "the session can never be deleted"

@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS device (id TEXT PRIMARY KEY, info TEXT NOT NULL, head
 CREATE TABLE IF NOT EXISTS segment (device TEXT, sequence INTEGER, blob TEXT NOT NULL, path TEXT NOT NULL, problem TEXT, first INTEGER,
   PRIMARY KEY (device, sequence)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS session_segment (session TEXT, device TEXT, sequence INTEGER, puts INTEGER NOT NULL, state INTEGER NOT NULL,
-  until INTEGER NOT NULL DEFAULT 0, detail TEXT NOT NULL DEFAULT '', context TEXT, PRIMARY KEY (session, device, sequence)) WITHOUT ROWID;
+  until INTEGER NOT NULL DEFAULT 0, detail TEXT NOT NULL DEFAULT '', context TEXT, shown INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (session, device, sequence)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS session_segment_waiting ON session_segment (state, device, sequence) WHERE state <> 0;
 CREATE TABLE IF NOT EXISTS row (session TEXT, tbl TEXT, key TEXT, time INTEGER NOT NULL, counter INTEGER NOT NULL, device TEXT NOT NULL,
   sequence INTEGER NOT NULL, hash BLOB NOT NULL, updated INTEGER, cells TEXT, PRIMARY KEY (session, tbl, key)) WITHOUT ROWID;
@@ -38,6 +39,8 @@ CREATE TABLE IF NOT EXISTS scanned (session TEXT PRIMARY KEY, fingerprint BLOB N
 CREATE TABLE IF NOT EXISTS waiting (session TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_SHOWN = f"shown OR state IN ({APPLIED},{QUARANTINED})"
+"""Whether the database showed a group before its state changes: what is tried again, because more of it may fit now, was seen all the same."""
 
 
 class Shadow(Findings, Quarantine):
@@ -54,6 +57,8 @@ class Shadow(Findings, Quarantine):
             self.db.executescript(_SCHEMA + FINDINGS_SCHEMA + QUARANTINE_SCHEMA)
             if not any(row[1] == "first" for row in self.db.execute("PRAGMA table_info(segment)")):
                 self.db.execute("ALTER TABLE segment ADD COLUMN first INTEGER")  # of a shadow made before logs were compacted
+            if not any(row[1] == "shown" for row in self.db.execute("PRAGMA table_info(session_segment)")):
+                self.db.execute("ALTER TABLE session_segment ADD COLUMN shown INTEGER NOT NULL DEFAULT 0")  # of one made before this was kept
 
     def close(self) -> None:
         self.db.close()
@@ -185,10 +190,10 @@ class Shadow(Findings, Quarantine):
     def seen(self, session: str) -> VersionVector:
         """What this device's database shows of the logs, for this session: up to the first record that still waits."""
         seen: VersionVector = {}
-        query = "SELECT device, sequence, state FROM session_segment WHERE session=? ORDER BY device, sequence"
+        query = f"SELECT device, sequence, {_SHOWN} FROM session_segment WHERE session=? ORDER BY device, sequence"
         blocked: set[str] = set()
-        for device, sequence, state in self.db.execute(query, (session,)):
-            if state not in (APPLIED, QUARANTINED):
+        for device, sequence, shown in self.db.execute(query, (session,)):
+            if not shown:
                 blocked.add(device)
             if device not in blocked:
                 seen[device] = sequence
@@ -203,8 +208,10 @@ class Shadow(Findings, Quarantine):
         return list(self.db.execute("SELECT device, sequence FROM session_segment WHERE session=? ORDER BY sequence, device", (session,)))
 
     def mark(self, session: str, device: str, sequence: int, state: int, *, until: int = 0, detail: str = "") -> None:
+        """NEW: it is due as if it had never been here. Whatever else becomes of a group, once it was shown it stays seen."""
+        shown = "0" if state == NEW else _SHOWN
         self.db.execute(
-            "UPDATE session_segment SET state=?, until=?, detail=? WHERE session=? AND device=? AND sequence=?",
+            f"UPDATE session_segment SET shown={shown}, state=?, until=?, detail=? WHERE session=? AND device=? AND sequence=?",
             (state, until, detail, session, device, sequence),
         )
 
@@ -216,8 +223,8 @@ class Shadow(Findings, Quarantine):
         return self.db.execute("SELECT 1 FROM row WHERE session=? AND tbl='session'", (session,)).fetchone() is not None
 
     def reopen_unknown_columns(self) -> None:
-        """Records that had columns or tables this database lacked are due again: an upgrade may have brought them."""
-        self.db.execute("UPDATE session_segment SET state=?, detail='' WHERE detail='unknown-columns'", (NEW,))
+        """Records that had columns or tables this database lacked are due again: an upgrade may have brought them. Deletions cover them as before."""
+        self.db.execute(f"UPDATE session_segment SET shown={_SHOWN}, state=?, detail='' WHERE detail='unknown-columns'", (NEW,))
 
     def places(self, session: str) -> dict[tuple[str, int], tuple[int, str]]:
         """(device, sequence) -> (state, detail) of every segment that mentions a session."""
@@ -239,11 +246,11 @@ class Shadow(Findings, Quarantine):
             self.mark(session, device, sequence, NEW)
 
     def mark_all(self, session: str, state: int, detail: str = "") -> None:
-        self.db.execute("UPDATE session_segment SET state=?, until=0, detail=? WHERE session=?", (state, detail, session))
+        self.db.execute("UPDATE session_segment SET shown=0, state=?, until=0, detail=? WHERE session=?", (state, detail, session))
 
     def reopen(self, session: str) -> None:
         """Every record of the session is due again. One that met a change of opencode's waits for the next cycle as before, or this one would never end."""
-        self.db.execute("UPDATE session_segment SET state=?, until=0, detail='' WHERE session=? AND state<>?", (NEW, session, BUSY))
+        self.db.execute("UPDATE session_segment SET shown=0, state=?, until=0, detail='' WHERE session=? AND state<>?", (NEW, session, BUSY))
 
     def counts(self) -> dict[int, int]:
         """Number of sessions that wait, per state."""
