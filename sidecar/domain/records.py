@@ -25,6 +25,29 @@ STANDARD_COLUMNS: Mapping[str, frozenset[str]] = {
 LOCAL_SESSION_COLUMNS = frozenset({"id", "workspace_id", "share_url", "path"})
 """Session columns that mean something on one machine only (`path` follows from `directory`)."""
 
+FIRST_SESSION_COLUMNS = frozenset(
+    [
+        "id",
+        "project_id",
+        "parent_id",
+        "slug",
+        "directory",
+        "title",
+        "version",
+        "share_url",
+        "summary_additions",
+        "summary_deletions",
+        "summary_files",
+        "summary_diffs",
+        "revert",
+        "permission",
+        "time_created",
+        "time_updated",
+        "time_compacting",
+        "time_archived",
+    ]
+)
+"""What every version of opencode has (1.2.1 on). Another one that is empty may have come with an upgrade, and then nobody emptied it."""
 COUNTERS = ("cost", "tokens_input", "tokens_output", "tokens_reasoning", "tokens_cache_read", "tokens_cache_write")
 """Session columns that opencode adds up from the assistant messages."""
 

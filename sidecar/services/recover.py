@@ -11,7 +11,21 @@ from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple
 
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.records import LOCAL_SESSION_COLUMNS, MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Record, Version, VersionVector, covers
+from sidecar.domain.records import (
+    COUNTERS,
+    FIRST_SESSION_COLUMNS,
+    LOCAL_SESSION_COLUMNS,
+    MESSAGE,
+    PART,
+    SESSION,
+    SESSION_MESSAGE,
+    TODO,
+    Group,
+    Record,
+    Version,
+    VersionVector,
+    covers,
+)
 from sidecar.domain.state import APPLIED, NEW, QUARANTINED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.domain.undo import At
@@ -321,6 +335,8 @@ class _Fold:
                 continue
             here = value_hash(row.get(name))
             same = is_here(name) and (name != "directory" or in_its_project)
+            if not (same or self.redo or name in FIRST_SESSION_COLUMNS) and (row.get(name) is None or name in COUNTERS):
+                continue  # as the scan sees it, see `Scanner`: what the log says is due
             found = here if same else _OTHER
             cell = cells.get(name)
             if self._better(record.version, found == here, Version(*cell[:3]) if cell else None, cell is not None and cell[3] == here):

@@ -440,3 +440,16 @@ def test_a_deletion_that_could_not_say_what_it_had_seen_holds_when_it_is_repeate
     group.edit(b, lambda db, _: edits.delete_session(db, "ses_1"))
     group.sync(b, a, b)
     assert (_sessions(a), _sessions(b)) == ([], []), "the session can never be deleted"
+
+
+def test_a_shadow_made_anew_after_an_upgrade_takes_new_columns_for_nobodys_edit(group: Group) -> None:
+    a, b = group.add("a", 1), group.add("b", 2, version="1.2.4")
+    group.edit(a, _conversation("ses_1"))
+    group.sync(a, b)
+    said = a.sql("SELECT agent, model FROM session")
+    assert said[0][0]
+    group.edit(b, lambda db, _: upgrade(db, "1.18.33"))
+    _lose_shadow(b)
+    group.sync(b, a, b)
+    assert a.sql("SELECT agent, model FROM session") == said, "empty columns of an upgrade replaced what was there on every machine"
+    assert b.sql("SELECT agent, model FROM session") == said
