@@ -42,6 +42,13 @@ _RULES = (
         where=_ANYWHERE,
     ),
     _Rule(
+        r"unable to parse [0-9a-f]{40} header",  # flipped bits, of which git may make a size that nothing has room for
+        "segmentCorrupt",
+        "A repository lacks an object or holds a damaged one.",
+        "Run `opencode-sidecar verify`. Nothing of it was used.",
+        where=_ANYWHERE,
+    ),
+    _Rule(
         r"out of memory|cannot allocate memory|mmap failed|unable to create thread|cannot fork|unable to fork|resource temporarily unavailable"
         r"|too many open files|malloc failed",
         "systemError",

@@ -70,6 +70,12 @@ def test_what_the_system_refuses_git_here_is_said_to_be_here(stderr: str, comman
     assert error.remedy
 
 
+def test_damage_that_git_takes_for_a_huge_object_is_told_as_damage() -> None:
+    object_name = "7" * 40
+    text = f"error: unable to parse {object_name} header\nfatal: Out of memory, malloc failed (tried to allocate 139748902001761 bytes)"
+    assert from_stderr(text, "push").kind == "segmentCorrupt", "people would buy memory, and the repository is damaged"
+
+
 def test_a_rejected_branch_is_told_from_a_busy_one() -> None:
     assert from_stderr(" ! [rejected] a -> a (non-fast-forward)", "push").detail == "nonFastForward"
 
