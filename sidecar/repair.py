@@ -77,6 +77,14 @@ def _check_journal(state: Path) -> list[str]:
     return [f"the journal was damaged: set aside as {_set_aside(state, 'journal.db')}; earlier cycles cannot be taken back with it"]
 
 
+def free_name(path: Path) -> Path:
+    """Where to set a folder aside: a name that nothing has yet, also when that was done a moment ago."""
+    stamp, number = time.strftime("%Y%m%d-%H%M%S"), 0
+    while (aside := path.with_name(f"broken-{stamp}{f'.{number}' if number else ''}-{path.name}")).exists():
+        number += 1
+    return aside
+
+
 # --- our copy of the vault ----------------------------------------------------------------------------------------
 def _finish_exchange(state: Path) -> list[str]:
     """A run that was stopped after it had set the damaged copy aside, and before the new one was in its place."""
@@ -98,7 +106,7 @@ def _check_repository(settings: Settings, identity: Identity, task: Task) -> lis
         problem = repo.problem(task)
         if problem is None:
             return actions + _fetch_own(repo, identity, task)
-    aside, partial = path.with_name(f"broken-{time.strftime('%Y%m%d-%H%M%S')}-vault.git"), path.with_name("vault.git.partial")
+    aside, partial = free_name(path), path.with_name("vault.git.partial")
     try:
         with closing(VaultRepo.create(partial, settings.environ)) as repo:
             mine = _rescued(repo, path, identity, task)

@@ -15,6 +15,7 @@ import pytest
 from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, VerifyParams
 from protocol.trust import DoctorParams, QuarantineParams, RepairParams
 from sidecar.domain.task import Task
+from sidecar.repair import free_name
 from tests.support import edits, tamper
 from tests.support.machines import Machine
 
@@ -227,3 +228,12 @@ def test_a_repair_that_is_stopped_anywhere_is_finished_by_the_next(pair: tuple[M
             pass
         repair(a)
         healthy(a, b, before)
+
+
+def test_two_repairs_in_one_second_set_two_copies_aside(tmp_path: Path) -> None:
+    names = set()
+    for _ in range(3):
+        aside = free_name(tmp_path / "vault.git")
+        aside.mkdir()
+        names.add(aside.name)
+    assert len(names) == 3, "the second repair stops in the middle"
