@@ -43,5 +43,9 @@ class Part(ABC):
     def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> AbstractContextManager[Workspace]: ...
 
     @abstractmethod
+    def _still_private(self, identity: Identity, task: Task) -> None:
+        """Before something that is not sealed goes out. Raises remoteNotPrivate."""
+
+    @abstractmethod
     def _who_can_read(self, identity: Identity, task: Task) -> tuple[bool, str, str]:
         """Whether that is well, what is known, and what to do."""

@@ -164,8 +164,6 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         """`own_key`: of the vault that this device was part of so far. `shown`: what the first cycle would do, when that was looked at just now."""
         from sidecar.services import report, setup
 
-        if params.same_device:
-            return self._go_on(params, task)
         with self._exclusive(task), self._ours():
             shutil.rmtree(self._scratch, ignore_errors=True)  # of a look that was killed
             known = self._known(params)
@@ -233,7 +231,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
 
     def _key_here(self) -> OwnKey:
         """The vault that this device, or the one it was copied from, is part of, and its recovery key."""
-        with suppress(SidecarError):  # it is asked for then
+        with suppress(SidecarError), self._ours():  # it is asked for then
             identity = self._identity()
             if identity.encryption != "none":
                 return identity.vault_id, recovery_text(self._ring(identity))

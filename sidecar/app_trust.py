@@ -99,6 +99,8 @@ class TrustUseCases(Part):
         from sidecar.services.compact import compact
 
         with self._exclusive(task), self._ours(), self._workspace() as ws:
+            if not params.dry_run:
+                self._still_private(ws.identity, task)
             return compact(ws, task, dry=params.dry_run)
 
     def upkeep(self, task: Task) -> bool:
@@ -112,6 +114,7 @@ class TrustUseCases(Part):
             if not wanted:
                 return False
             with self._exclusive(task), self._ours(), self._workspace() as ws:
+                self._still_private(ws.identity, task)
                 return upkeep(ws, task)
         except SidecarError as error:
             log.info("upkeep was left for later: %s", error.kind)

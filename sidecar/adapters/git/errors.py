@@ -32,6 +32,7 @@ class _Rule:
     detail: str | None = None
 
 
+_DAMAGED = ("segmentCorrupt", "A repository lacks an object or holds a damaged one.", "Run `opencode-sidecar verify`. Nothing of it was used.")
 # The first that matches wins: git's last line is often a general one ("Could not read from remote repository").
 _RULES = (
     _Rule(
@@ -43,9 +44,7 @@ _RULES = (
     ),
     _Rule(
         r"unable to parse [0-9a-f]{40} header",  # flipped bits, of which git may make a size that nothing has room for
-        "segmentCorrupt",
-        "A repository lacks an object or holds a damaged one.",
-        "Run `opencode-sidecar verify`. Nothing of it was used.",
+        *_DAMAGED,
         where=_ANYWHERE,
     ),
     _Rule(
@@ -125,9 +124,7 @@ _RULES = (
         r"(inflate|object file|packfile|pack|index|tree|commit|blob).*(corrupt|is empty|bad header|bad signature)|missing (blob|tree|commit)|bad object|bad tree"
         r"|unable to read (tree|[0-9a-f]{40})|could not read [0-9a-f]{40}|did not send all necessary objects|not a valid object|sha1 mismatch"
         r"|unable to read sha1 file|bad revision|not a tree object|needed a single revision",
-        "segmentCorrupt",
-        "A repository lacks an object or holds a damaged one.",
-        "Run `opencode-sidecar verify`. Nothing of it was used.",
+        *_DAMAGED,
         where=_ANYWHERE,
     ),
     _Rule(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from protocol.compact import CompactParams
 from protocol.config import ConfigSetParams, EnableSecretsParams
 from protocol.sync import CycleParams, InitParams, LinkParams, StatusParams
 from protocol.trust import DoctorParams
@@ -94,6 +95,22 @@ def test_a_repository_that_becomes_public_gets_nothing_more_and_nothing_is_lost(
     assert failed.kind == "remoteNotPrivate"
     repository.private = True
     assert a.sidecar.run(CycleParams(), Task()).published.sessions == 1, "what waited did not go out"
+
+
+def test_compacting_takes_nothing_to_a_repository_that_became_public(hub: GitHub, a: OnGitHub, clock: Clock) -> None:
+    repository = hub.add("ada/vault")
+    plain(a)
+    a.sidecar.run(CycleParams(), Task())
+    repository.private = False
+    clock.now += DAY
+    before = git(repository.path, "for-each-ref")
+    with a.connect() as connection:
+        rename(connection, a.sql("SELECT id FROM session")[0][0], "private words")
+    a.sidecar.pull(CycleParams(), Task())  # records them, and pushes nothing
+    assert "public" in refused(a, "compact", CompactParams()).message
+    assert not a.sidecar.upkeep(Task())
+    assert a.sidecar.compact(CompactParams(dry_run=True), Task()).before.segments, "a look at our own log needs nobody's word"
+    assert git(repository.path, "for-each-ref") == before, "conversations were pushed to a public repository"
 
 
 def test_doctor_finds_it_at_once(hub: GitHub, a: OnGitHub, clock: Clock) -> None:
