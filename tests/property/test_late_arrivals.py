@@ -263,8 +263,8 @@ def test_a_session_that_was_moved_is_in_the_other_projects_folder_also_after_the
     assert b.sql("SELECT project_id, directory FROM session") == [(Q, str(b.root / "home/q"))]
 
 
-@pytest.mark.timeout(60)
-def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_to(group: Group) -> None:
+def _deleted_and_kept(group: Group) -> tuple[Machine, Machine, Machine]:
+    """A message that the first machine deleted, and that each of the others has changed without knowing."""
     a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
     group.edit(a, _conversation("ses_1"))
     group.sync(a, b, c)
@@ -273,6 +273,12 @@ def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_
     for machine in (b, c):
         group.edit(machine, lambda db, now, name=machine.root.name: edits.edit_message(db, "msg_ses_1u", f"kept by {name}", now))
         machine.sidecar.push(CycleParams(), Task())
+    return a, b, c
+
+
+@pytest.mark.timeout(60)
+def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_to(group: Group) -> None:
+    a, b, c = _deleted_and_kept(group)
 
     def delete(progress: Progress) -> None:
         if progress.phase == "apply":
@@ -286,14 +292,7 @@ def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_
 
 @pytest.mark.timeout(60)
 def test_a_cycle_ends_when_the_database_refuses_the_messages_that_come_back(group: Group) -> None:
-    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
-    group.edit(a, _conversation("ses_1"))
-    group.sync(a, b, c)
-    group.edit(a, lambda db, _: edits.delete_message(db, "msg_ses_1u"))
-    group.sync(a)
-    for machine in (b, c):
-        group.edit(machine, lambda db, now, name=machine.root.name: edits.edit_message(db, "msg_ses_1u", f"kept by {name}", now))
-        machine.sidecar.push(CycleParams(), Task())
+    a, *_ = _deleted_and_kept(group)
     a.sql("CREATE TRIGGER refuse BEFORE INSERT ON message BEGIN SELECT RAISE(ABORT, 'no more'); END")
     group.now += 60_000
     assert a.sidecar.run(CycleParams(), Task()).quarantined == 1, "nothing says that something could not be written"
