@@ -106,7 +106,7 @@ def test_the_schema_that_properties_are_made_from_is_this_opencode_s(tmp_path: P
 
     (machine.root / "home/.key").write_text("what {file:~/.key} stands for")
 
-    @settings(max_examples=4, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=4, database=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(configs(secrets=False))
     def load(config: Config) -> None:
         value = {
