@@ -11,7 +11,8 @@ class InitParams:
     "": of the usual name. Neither: an embedded bare repository under the state root.
 
     `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
-    `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
+    `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote;
+    `move_to_github`: to a private repository on GitHub, which is made or there as for `github`.
     `adopt`: the remote may be one of opencode-synced, whose files then belong to the vault.
     """
 
@@ -22,6 +23,7 @@ class InitParams:
     key_store: str | None = None
     device_name: str | None = None
     move_to: str | None = None
+    move_to_github: str | None = None
     adopt: bool = False
     acknowledge_private: bool = False
     work_done_token: str | int | None = None

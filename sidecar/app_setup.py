@@ -37,9 +37,9 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         """Make a new vault. Raises invalidRemote, remoteNotEmpty, alreadyConfigured, remoteNotPrivate, and git's kinds."""
         from sidecar.services import setup
 
-        _one_place(params.remote, params.github, params.move_to)
-        if params.move_to is not None:
-            return self._move(params.move_to, acknowledged=params.acknowledge_private, task=task)
+        _one_place(params.remote, params.github, params.move_to, params.move_to_github)
+        if params.move_to is not None or params.move_to_github is not None:
+            return self._move(params, task)
         with self._exclusive(task), self._ours():
             self._require_new(replacing=False)
             embedded, encryption, store = (
@@ -48,7 +48,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 key_store(params.key_store),
             )
             ring = new_ring(encryption, params.passphrase)
-            remote = self._embedded_remote() if embedded else self._new_remote(params, task)
+            remote = self._embedded_remote() if embedded else self._new_remote(params.remote, params.github, task)
             if ring is None:
                 self._require_private(remote, task, acknowledged=params.acknowledge_private)
             with self._repo(remote) as repo:
@@ -86,15 +86,15 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                 raise
             return None
 
-    def _move(self, target: str, *, acknowledged: bool, task: Task) -> InitResult:
+    def _move(self, params: InitParams, task: Task) -> InitResult:
         """Point this device at another, empty remote and take the vault there, with all logs: some of the others may never come back."""
         from sidecar.services import setup
 
         with self._exclusive(task), self._ours():
             identity = self._identity()
-            remote = self._checked(target)
+            remote = self._new_remote(params.move_to, params.move_to_github, task)
             if identity.encryption == "none":
-                self._require_private(remote, task, acknowledged=acknowledged)
+                self._require_private(remote, task, acknowledged=params.acknowledge_private)
             with self._repo(remote) as repo:
                 heads = repo.remote_heads(task)
                 if heads and self._vault_of(repo, task, lost=remote == identity.remote) not in (identity.vault_id, None):
@@ -310,8 +310,8 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
         write_private(self._identity_path, identity_bytes(identity))
         self._settled_at(identity.remote)
 
-    def _new_remote(self, params: InitParams, task: Task) -> str:
-        return self._make_on_github(params.github, task) if params.github is not None else self._checked(params.remote or "")
+    def _new_remote(self, address: str | None, github: str | None, task: Task) -> str:
+        return self._make_on_github(github, task) if github is not None else self._checked(address or "")
 
     def _settled_at(self, remote: str) -> None:
         from sidecar.adapters.git import check_remote_url
@@ -333,6 +333,6 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
 
 
 def _one_place(*places: str | None) -> None:
-    """`remote`, `github`, `moveTo`."""
+    """`remote`, `github`, `moveTo`, `moveToGithub`."""
     if sum(place is not None for place in places) > 1:
         raise SidecarError("invalidParams", "There is more than one place: an address, a name on GitHub, an address to move to.", remedy="Give one of them.")

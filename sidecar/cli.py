@@ -171,6 +171,7 @@ def _init(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, 
         key_store=args.key_store,
         device_name=args.device_name,
         move_to=args.move_to,
+        move_to_github=args.move_to_github,
         adopt=args.adopt,
         acknowledge_private=args.acknowledge_private,
     )

@@ -42,6 +42,7 @@ def _setup_commands(commands: Any, common: _Parser) -> None:
     init.add_argument("--github", nargs="?", const="", metavar="NAME", help="make a private repository on GitHub with your gh: NAME or OWNER/NAME")
     init.add_argument("--encryption", metavar="KIND", help="aes-256-gcm (the default), or none")
     init.add_argument("--move-to", metavar="URL", help="keep the vault, change its remote")
+    init.add_argument("--move-to-github", nargs="?", const="", metavar="NAME", help="keep the vault, take it to a private repository on GitHub")
     init.add_argument("--adopt", action="store_true", help="the remote is one of opencode-synced: take it over, with all that is in it")
     link = cli_link.add_command(commands, common)
     for command in (init, link):
@@ -93,9 +94,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         raise UsageError("Which command?")
     if args.command == "serve":
         raise UsageError("`serve` comes first on the command line: `opencode-sidecar serve --stdio`.")
-    if args.command == "init" and args.move_to is not None and (args.remote is not None or args.github is not None):
-        raise UsageError("--move-to URL says where the vault goes; give no other remote.")
-    if args.command in ("init", "link") and args.remote is not None and args.github is not None:
+    if args.command == "init" and sum(place is not None for place in (args.remote, args.github, args.move_to, args.move_to_github)) > 1:
+        raise UsageError("REMOTE, --github, --move-to and --move-to-github are places; give one.")
+    if args.command == "link" and args.remote is not None and args.github is not None:
         raise UsageError("REMOTE and --github are two places; give one.")
     if args.command == "link" and args.remote is None and args.github is None:
         raise UsageError("The following arguments are required: REMOTE, or --github.")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.machines import Machine, bare_remote, from_fixture, from_schema
+
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")  # how long an example takes says how busy the machine is
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does this to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so the programs under test would ignore it, too
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ ROWS: Final[tuple[Row, ...]] = (
     _file("opencode.json", overrides=True),
     _file("opencode.jsonc", overrides=True),
     _file("tui.json"),
+    _file("tui.jsonc"),
     _file("AGENTS.md", TEXT),
     *(_folder(name) for name in ("agent", "agents", "command", "commands", "mode", "modes", "tool", "tools", "plugin", "plugins")),
     *(_folder(name, opencode_writes=False) for name in ("theme", "themes")),

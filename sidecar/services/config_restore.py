@@ -8,6 +8,7 @@ from protocol.sync import Attention
 from sidecar.domain.config_names import Refused
 from sidecar.domain.config_plan import PROJECTS, row_of, rows_for
 from sidecar.services.config_extras import Extras
+from sidecar.services.config_spelling import row_at
 from sidecar.services.config_sync import ConfigParts
 
 
@@ -19,6 +20,8 @@ def restore_files(parts: ConfigParts, cycle: str, restore: str) -> tuple[list[st
     for entry in parts.store.backup(cycle):
         repo, target = str(entry["repo"]), Path(str(entry["target"]))
         row = row_of(repo, rows)
+        if row is not None:
+            row = row_at(parts.local, parts.folder, row, target)
         try:
             before = parts.store.before(cycle, entry)
             now = parts.local.read(target)

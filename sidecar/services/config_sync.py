@@ -13,6 +13,7 @@ from sidecar.domain import config_overrides
 from sidecar.domain.config_merge import MISSING, Conflict, canonical
 from sidecar.domain.config_names import Refused, clashes
 from sidecar.domain.config_overrides import Overrides
+from sidecar.domain.config_pairs import PAIRS
 from sidecar.domain.config_plan import FOLDER, PROJECTS, TEXT, ConfigSettings, Row, excluded, policy_of, row_of, rows_for
 from sidecar.domain.config_synced import in_pieces
 from sidecar.domain.errors import SidecarError
@@ -21,6 +22,7 @@ from sidecar.services.config_extras import Extras
 from sidecar.services.config_files import ConfigTools, Content, FileMerger
 from sidecar.services.config_model import ConfigOutcome, ConfigPlan, FilePlan, commit_message, moved_texts, plain_text
 from sidecar.services.config_remote import ConfigVault, RemoteConfig
+from sidecar.services.config_spelling import placed, spellings, stands_for
 from sidecar.services.projects_sync import merge_projects
 from sidecar.services.workspace import Workspace
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 6
 GUARD_FILES, GUARD_SHARE = 20, 0.5
+BOTH_NAMES = [path.rpartition("/")[2] for pair in PAIRS for path in pair]
 _NEW_OVERRIDES = b"// What applies to this machine only; opencode-sidecar never pushes it.\n{}\n"
 
 
@@ -56,6 +59,7 @@ class ConfigSync:
         self.entries: dict[str, Any] = self.state.setdefault("files", {})
         self._forget_other_vaults()
         self.extras = Extras(parts.settings, parts.home, self.state)
+        self.spellings = spellings(parts.local, parts.folder, self.entries, self.entries)
         self.rows = self._rows()
 
     def _forget_other_vaults(self) -> None:
@@ -75,7 +79,7 @@ class ConfigSync:
             if not allow_deletions and now == [self.state.get(name) for name in ("stamp", "commit", "key")]:
                 return ConfigOutcome(self._counts())
             remote = self._fetch(vault, heads)
-            local = self._with_extras(vault, remote, local)
+            local = self._in_its_places(vault, remote, local)
             plan = self.plan(vault, local, remote, allow_deletions=allow_deletions)
             self._keep_secrets(plan)
             outcome = ConfigOutcome(warnings=[f"{path}: {why}." for path, why in plan.problems])
@@ -105,21 +109,24 @@ class ConfigSync:
         """What a cycle would do; changes nothing."""
         vault = ConfigVault(self.ws, heads)
         remote = self._fetch(vault, heads)
-        return self.plan(vault, self._with_extras(vault, remote, self._scan()), remote, allow_deletions=allow_deletions)
+        return self.plan(vault, self._in_its_places(vault, remote, self._scan()), remote, allow_deletions=allow_deletions)
 
     def _scan(self) -> LocalConfig:
-        watched = [self.parts.folder / name for name in (config_overrides.OURS, config_overrides.SYNCEDS)]
+        watched = [self.parts.folder / name for name in (config_overrides.OURS, config_overrides.SYNCEDS, *BOTH_NAMES)]
         local = self.parts.local.scan(self.rows, watched)
         chosen = json.dumps([[row.repo, row.local] for row in self.rows] + [list(self.parts.settings.allow_secrets_in)])
         local.stamp = hashlib.sha256((local.stamp + chosen).encode("utf-8", "surrogateescape")).hexdigest()
         return local
 
     def _rows(self) -> list[Row]:
-        return rows_for(self.parts.settings, self.extras.rows(), self.parts.desktop)
+        return placed(rows_for(self.parts.settings, self.extras.rows(), self.parts.desktop), self.spellings)
 
-    def _with_extras(self, vault: ConfigVault, remote: RemoteConfig, local: LocalConfig) -> LocalConfig:
-        """Extra paths may be called otherwise in this vault than we would call them."""
+    def _in_its_places(self, vault: ConfigVault, remote: RemoteConfig, local: LocalConfig) -> LocalConfig:
+        """Extra paths, and files with two names, may be called otherwise in this vault than we would call them."""
         self.extras.look(vault, remote, self.parts.tools, self.entries)
+        self.spellings = spellings(self.parts.local, self.parts.folder, self.entries, self.entries if self._went_back else remote.files)
+        for old, new in (one.moved for one in self.spellings if one.moved is not None):
+            self.entries.setdefault(new, self.entries.pop(old))
         rows = self._rows()
         if rows == self.rows:
             return local
@@ -148,7 +155,7 @@ class ConfigSync:
     # --- planning -------------------------------------------------------------------------------------------------
     def plan(self, vault: ConfigVault, local: LocalConfig, remote: RemoteConfig, *, allow_deletions: bool = False) -> ConfigPlan:
         """Merge every file that changed on either side since the last cycle."""
-        problems = [*local.problems, *remote.problems, *self.extras.problems]
+        problems = [*local.problems, *remote.problems, *self.extras.problems, *(problem for one in self.spellings for problem in one.problems)]
         overrides = self.overrides()
         plan = ConfigPlan(problems=problems, overrides=overrides, stamp=local.stamp)
         merger = FileMerger(self.parts.tools, overrides, sealed=vault.sealed, allowed=self.parts.settings.allow_secrets_in, filled=self.state.get("filled", ()))
@@ -329,6 +336,7 @@ class ConfigSync:
                 entry["apart"], entry["pushing"] = merge.apart, None
                 entry["program"] = file.program[2] and merge.mine is not None
                 self.state["projects"] = merge.seen if merge.seen is not None else self.state.get("projects", [])
+            entry["as"] = stands_for(file.row) if (merge.mine if fetch else file.here) is not None else None
             if not any(entry.values()):
                 del self.entries[file.path]
         self.state.pop("error", None)

@@ -28,7 +28,7 @@ def test_nothing_that_was_kept_breaks_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_bytes_break_it(name: str) -> None:
-    @settings(max_examples=2 if name in SLOW else EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=2 if name in SLOW else EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
     @given(st.binary(max_size=600))
     def run(data: bytes) -> None:
         TARGETS[name](data)

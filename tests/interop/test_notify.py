@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tests.support import edits
 from tests.support.gitremote import bare
 from tests.support.machines import Machine, from_schema
 from tests.support.npm import install_packed
+from tests.support.patience import until
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stands in for notify-send")
@@ -68,9 +68,7 @@ class Desk:
     @property
     def bodies(self) -> list[str]:
         """What was shown in the end: the program may still be starting when the host has gone on."""
-        deadline = time.monotonic() + 5
-        while not self.shown and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: self.shown, 20)
         return [arguments[-1] for arguments in self.shown]
 
 

@@ -91,13 +91,13 @@ def histories(draw: st.DrawFn) -> dict[str, Log]:
     return logs
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(histories())
 def test_a_compacted_log_means_what_the_log_meant(logs: dict[str, Log]) -> None:
     assert meaning(logs | {OWN: compacted(logs[OWN])}) == meaning(logs), "a person would see something else than without compaction"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories())
 def test_it_does_not_matter_which_state_of_a_log_was_compacted(logs: dict[str, Log]) -> None:
     """Somebody who has read the log up to some point, and then goes on with the compacted one, knows no more and no less."""
@@ -109,7 +109,7 @@ def test_it_does_not_matter_which_state_of_a_log_was_compacted(logs: dict[str, L
         assert meaning(logs | {OWN: compacted(compacted(part) | later)}) == meaning(logs)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories())
 def test_compacting_again_takes_nothing_more(logs: dict[str, Log]) -> None:
     once = compacted(logs[OWN])

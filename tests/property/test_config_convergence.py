@@ -33,6 +33,7 @@ from tests.support.configs import Config, configs
 
 EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "20"))
 SECRETS = ("hidden-one", "hidden-two")
+NAMES = ("opencode.json", "opencode.jsonc")
 
 
 class Crash(BaseException):
@@ -97,8 +98,10 @@ class Branch:
 
 
 class Device:
-    def __init__(self, root: Path, vault: Vault) -> None:
-        self.root = root
+    """`main`: what opencode's settings are called here; opencode reads either name."""
+
+    def __init__(self, root: Path, vault: Vault, main: str = "opencode.json") -> None:
+        self.root, self._called = root, main
         root.mkdir()
         self.settings = Settings.from_environ({"HOME": str(root), "PATH": os.environ["PATH"]})
         self.folder = self.settings.config_root
@@ -134,18 +137,29 @@ class Device:
             self.cycle += 1
             resolve(self.parts(), f"cycle{self.cycle}", ResolveParams(conflict.id, choice))
 
+    @property
+    def main(self) -> Path:
+        """Whatever comes in from elsewhere is called as it is there."""
+        return next((self.folder / name for name in NAMES if (self.folder / name).exists()), self.folder / self._called)
+
     def content(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and "overrides" not in path.name:
                 data = path.read_bytes()
-                name = path.relative_to(self.folder).as_posix()
-                found[name] = canonical(json.loads(data)) if path.suffix == ".json" else data
+                name = "opencode.json" if path.name in NAMES else path.relative_to(self.folder).as_posix()
+                assert name not in found, "one configuration became two files"
+                found[name] = canonical(json.loads(data)) if path.name in NAMES else data
         return found
 
     def edit(self, kind: str, key: str, value: Any) -> None:
-        if kind in ("set", "unset"):
-            path = self.folder / "opencode.json"
+        if kind == "rename":
+            if self.main.exists():
+                self.main.rename(self.folder / NAMES[NAMES.index(self.main.name) - 1])
+        elif kind == "drop":
+            self.main.unlink(missing_ok=True)
+        elif kind in ("set", "unset"):
+            path = self.main
             now = json.loads(path.read_bytes()) if path.exists() else {}
             whole = now if key in ("model", "plugin") else now.setdefault("mcp", {})
             if kind == "unset":
@@ -156,7 +170,7 @@ class Device:
                 whole[key] = value
             path.write_text(json.dumps(now, indent=2))
         elif kind == "real":
-            path = self.folder / "opencode.json"
+            path = self.main
             now = json.loads(path.read_bytes()) if path.exists() else {}
             path.write_text(json.dumps(now | value, indent=2))
         elif kind == "line":
@@ -181,7 +195,7 @@ def portable(config: Config) -> Any:
 
 KEYS = st.sampled_from(["model", "plugin", "a", "b"])
 VALUES = st.sampled_from(["x", "y", "z"])
-EDITS = st.tuples(st.just("edit"), st.sampled_from(["set", "set", "unset", "line", "write", "remove"]), KEYS, VALUES, st.integers(0, 3))
+EDITS = st.tuples(st.just("edit"), st.sampled_from(["set", "set", "unset", "rename", "drop", "line", "write", "remove"]), KEYS, VALUES, st.integers(0, 3))
 REAL = st.tuples(st.just("edit"), st.just("real"), KEYS, configs(secrets=False).map(portable), st.integers(0, 3))
 """Members as opencode's own schema has them."""
 SYNCS = st.tuples(st.just("sync"), st.booleans(), st.integers(0, 12), st.integers(0, 3))
@@ -193,12 +207,13 @@ def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config_sync, "ConfigVault", Branch)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(st.integers(2, 4), SCRIPTS, st.sampled_from(["mine", "theirs"]))
-def test_configuration_converges(count: int, script: list[Any], choice: str) -> None:
+@settings(max_examples=EXAMPLES)
+@given(st.lists(st.sampled_from(NAMES), min_size=2, max_size=4), SCRIPTS, st.sampled_from(["mine", "theirs"]))
+def test_configuration_converges(called: list[str], script: list[Any], choice: str) -> None:
+    count = len(called)
     with tempfile.TemporaryDirectory() as folder:
         vault = Vault()
-        devices = [Device(Path(folder) / f"d{number}", vault) for number in range(count)]
+        devices = [Device(Path(folder) / f"d{number}", vault, name) for number, name in enumerate(called)]
         for step in script:
             device = devices[step[-1] % count]
             if step[0] == "edit":
@@ -223,6 +238,7 @@ def test_configuration_converges(count: int, script: list[Any], choice: str) -> 
         for _ in range(2):
             for device in devices:
                 device.sync()
+        assert len(vault.states[-1].keys() & {f"config/{name}" for name in NAMES}) <= 1, "one configuration became two files in the vault"
         for device in devices:
             assert device.conflicts() == []
             assert device.content() == devices[0].content(), "devices disagree for ever"
@@ -235,9 +251,10 @@ def _lost_nothing(device: Device, before: dict[str, Any]) -> None:
     """Whatever a sync replaced is in the backup of that cycle."""
     after = device.content()
     store = device.parts().parts.store
-    kept = {entry["repo"] for entry in store.backup(f"cycle{device.cycle}")}
+    kept = {Path(entry["target"]).relative_to(device.folder).as_posix() for entry in store.backup(f"cycle{device.cycle}")}
+    kept |= {"opencode.json" for name in NAMES if name in kept}
     for name, data in before.items():
-        assert after.get(name) == data or f"config/{name}" in kept, f"{name} was changed without a copy"
+        assert after.get(name) == data or name in kept, f"{name} was changed without a copy"
 
 
 def test_a_file_that_changed_while_it_was_synced_is_not_overwritten(tmp_path: Path) -> None:
@@ -284,7 +301,7 @@ def test_a_crash_right_after_the_push_makes_no_conflict(tmp_path: Path) -> None:
         assert text.read_text() == "from a\n" + "same\n" * 7 + "from b\nand then\n"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(st.sampled_from(SECRETS), min_size=2, max_size=2), st.lists(st.sampled_from(["model", "rotate", "sync0", "sync1"]), max_size=8))
 def test_each_device_keeps_its_own_secret(secrets: list[str], script: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:

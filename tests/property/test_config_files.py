@@ -40,7 +40,7 @@ def merge(base: bytes | None, mine: bytes | None, theirs: bytes | None, *, apart
     return FileMerger(TOOLS, Overrides(), sealed=False).merge(ROW, "config/opencode.json", base, mine, theirs, apart=apart)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(OBJECTS, OBJECTS, OBJECTS, st.lists(st.integers(0, 20), max_size=2), st.lists(st.integers(0, 20), max_size=2))
 def test_no_side_loses_a_comment_and_both_have_the_merged_values(base: Any, mine: Any, theirs: Any, here: list[int], there: list[int]) -> None:
     texts = written(base, "base", []), written(mine, "mine", here), written(theirs, "theirs", there)
@@ -61,7 +61,7 @@ def test_no_side_loses_a_comment_and_both_have_the_merged_values(base: Any, mine
     assert (again.mine, again.theirs) == (done.mine, done.theirs), "it never settles"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(OBJECTS, OBJECTS, st.lists(st.integers(0, 20), max_size=2))
 def test_what_one_side_did_comes_as_it_was_written(base: Any, changed: Any, comments: list[int]) -> None:
     old, new = written(base, "base", []), written(changed, "new", comments)

@@ -23,7 +23,7 @@ from tests.support.configs import PLACEHOLDERS, Config, configs
 
 EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "60"))
 TOOLS = Sidecar(Settings.from_environ({"HOME": "/nowhere", "PATH": os.environ["PATH"]}))._config_tools()
-FEW = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+FEW = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def clean(value: Any, known: Any = None, names: dict[str, str] | None = None) -> Scrubbed:
@@ -178,7 +178,7 @@ def test_the_pool_has_what_the_laws_look_for() -> None:
     """A law about secrets that meets none says nothing."""
     seen: set[str] = set()
 
-    @settings(max_examples=250, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=250, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(configs())
     def look(config: Config) -> None:
         text = json.dumps(config.value)

@@ -59,7 +59,7 @@ def _edit(machine: Machine, chance: random.Random, number: int) -> None:
     db.close()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32))
 def test_I6_any_order_and_any_number_of_deliveries_end_the_same(seed: int) -> None:  # noqa: N802
     chance = random.Random(seed)

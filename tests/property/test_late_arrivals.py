@@ -276,7 +276,7 @@ def _deleted_and_kept(group: Group) -> tuple[Machine, Machine, Machine]:
     return a, b, c
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_to(group: Group) -> None:
     a, b, c = _deleted_and_kept(group)
 
@@ -290,7 +290,7 @@ def test_a_cycle_ends_when_opencode_deletes_the_session_that_messages_come_back_
     assert a.content() == b.content() == c.content()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_cycle_ends_when_the_database_refuses_the_messages_that_come_back(group: Group) -> None:
     a, *_ = _deleted_and_kept(group)
     a.sql("CREATE TRIGGER refuse BEFORE INSERT ON message BEGIN SELECT RAISE(ABORT, 'no more'); END")

@@ -191,7 +191,6 @@ Keys.TestCase.settings = settings(
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )

@@ -24,9 +24,7 @@ from tests.support.planted import github, reaches
 
 EXAMPLES = int(os.environ.get("SIDECAR_EXAMPLES", "8"))
 KEYS = [github(seed) for seed in (1, 2)]
-quick = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate), print_blob=True
-)
+quick = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate), print_blob=True)
 
 
 class Pair:

@@ -76,7 +76,7 @@ class RawClient:
         self.send({"jsonrpc": "2.0", "id": self._next, "method": method, "params": params, **extra})
         return self._next
 
-    def wait_for(self, identity: Any, timeout: float = 20.0) -> dict[str, Any]:
+    def wait_for(self, identity: Any, timeout: float = 60.0) -> dict[str, Any]:
         """The answer to a request; notifications are kept on the way."""
         while identity not in self.answers:
             message = self._inbox.get(timeout=timeout)
@@ -87,7 +87,7 @@ class RawClient:
                 self.notifications.append(message)
         return self.answers.pop(identity)
 
-    def call(self, method: str, params: Any = None, timeout: float = 20.0) -> dict[str, Any]:
+    def call(self, method: str, params: Any = None, timeout: float = 60.0) -> dict[str, Any]:
         return self.wait_for(self.start(method, params), timeout)
 
     def initialize(self, **params: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class RawClient:
         self.notify("initialized", {})
         return answer
 
-    def end(self, timeout: float = 10.0) -> int:
+    def end(self, timeout: float = 30.0) -> int:
         """Shutdown and exit as LSP says; returns the exit status."""
         self.call("shutdown")
         self.notify("exit")

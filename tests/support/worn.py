@@ -1,8 +1,7 @@
-"""Vaults whose log has much that is superseded, made once and copied for each test."""
+"""Vaults whose log has much that is superseded."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,21 +89,3 @@ class Vault:
         one = self.machine(name)
         one.sidecar.link(LinkParams(str(self.remote), key=self.key), Task())
         return one
-
-
-class Vaults:
-    """Each is made once, below a folder whose name stays, so that copies of it work in its place."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._made = folder, dict[str, Vault]()
-
-    def fresh(self, encryption: str) -> Vault:
-        here, kept = self._folder / "vault", self._folder / encryption
-        shutil.rmtree(here, ignore_errors=True)
-        if encryption not in self._made:
-            here.mkdir()
-            self._made[encryption] = Vault(here, encryption)
-            shutil.copytree(here, kept, symlinks=True)
-        else:
-            shutil.copytree(kept, here, symlinks=True)
-        return self._made[encryption]

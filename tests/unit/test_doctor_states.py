@@ -86,7 +86,7 @@ def test_opencode(one: Machine) -> None:
     task.cancel()
     with pytest.raises(Cancelled):
         one.sidecar.doctor(DoctorParams(True), task)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "it waited for a program that hangs"
 
 
 def test_a_schema_that_is_newer_than_known_is_said(one: Machine) -> None:

@@ -80,7 +80,8 @@ export interface TokenParams {
  * "": of the usual name. Neither: an embedded bare repository under the state root.
  *
  * `encryption`: aes-256-gcm (the default) or none. `passphrase`: the key can be had by it, too. `key_store`: file or keyring.
- * `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote.
+ * `acknowledge_private`: the user says that strangers cannot read the remote. `move_to`: keep the vault, change its remote;
+ * `move_to_github`: to a private repository on GitHub, which is made or there as for `github`.
  * `adopt`: the remote may be one of opencode-synced, whose files then belong to the vault.
  */
 export interface InitParams {
@@ -91,6 +92,7 @@ export interface InitParams {
   keyStore?: string | null;
   deviceName?: string | null;
   moveTo?: string | null;
+  moveToGithub?: string | null;
   adopt?: boolean;
   acknowledgePrivate?: boolean;
   workDoneToken?: string | number | null;

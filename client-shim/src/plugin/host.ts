@@ -112,10 +112,12 @@ export class SyncHost {
     return servePanel(new PanelBridge(this.sidecar, { onJoined: () => this.resume() }));
   }
 
-  /** The device has just become part of a vault. */
-  resume(): void {
+  /** The device has just become part of a vault. Returns whether cycles begin by themselves. */
+  resume(): boolean {
     this.#stopped = false;
+    if (this.#options.manual === true) return false;
     this.#later(FIRST_CYCLE_MS);
+    return true;
   }
 
   #stop(): void {

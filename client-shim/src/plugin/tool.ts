@@ -158,9 +158,9 @@ async function answer(host: SyncHost, given: Arguments, options: CallOptions): P
         action === "init"
           ? await sidecar.call("sync/init", params, options)
           : await sidecar.call("sync/link", { ...params, ...(key === undefined ? {} : { key }) }, options);
-      host.resume();
+      const next = host.resume() ? "syncing begins." : "/sync-run syncs.";
       const hint = action === "init" ? " Run `opencode-sidecar show-key` in a terminal and write the recovery key down: the other machine needs it, and without it nobody can read the vault." : "";
-      return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; syncing begins.${hint}${"preview" in made ? describeFiles(made.preview) : ""}`;
+      return `🔗 Part of the vault ${made.vaultId} at ${made.remote}; ${next}${hint}${"preview" in made ? describeFiles(made.preview) : ""}`;
     }
   }
 }

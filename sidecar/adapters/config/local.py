@@ -59,6 +59,10 @@ class LocalFiles:
         found.stamp = hashlib.sha256(json.dumps(stamps).encode("utf-8", "surrogateescape")).hexdigest()
         return found
 
+    def exists(self, path: Path) -> bool:
+        """Whether anything has this name, of whatever kind."""
+        return os.path.lexists(path)
+
     def read(self, path: Path) -> bytes | None:
         """None when it is not there. Raises Refused."""
         return files.read_or_none(path)

@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS scanned (session TEXT PRIMARY KEY, fingerprint BLOB N
 CREATE TABLE IF NOT EXISTS waiting (session TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_ADDED = (("segment", "first", "INTEGER"), ("session_segment", "shown", "INTEGER NOT NULL DEFAULT 0"))
+"""Columns that are younger than their tables."""
 _SHOWN = f"shown OR state IN ({APPLIED},{QUARANTINED})"
 """Whether the database showed a group before its state changes: what is tried again, because more of it may fit now, was seen all the same."""
 
@@ -55,10 +57,17 @@ class Shadow(Findings, Quarantine):
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             self.db.executescript(_SCHEMA + FINDINGS_SCHEMA + QUARANTINE_SCHEMA)
-            if not any(row[1] == "first" for row in self.db.execute("PRAGMA table_info(segment)")):
-                self.db.execute("ALTER TABLE segment ADD COLUMN first INTEGER")  # of a shadow made before logs were compacted
-            if not any(row[1] == "shown" for row in self.db.execute("PRAGMA table_info(session_segment)")):
-                self.db.execute("ALTER TABLE session_segment ADD COLUMN shown INTEGER NOT NULL DEFAULT 0")  # of one made before this was kept
+            if self._missing():
+                with self.writing():
+                    for statement in self._missing():  # another process may have been faster
+                        self.db.execute(statement)
+
+    def _missing(self) -> list[str]:
+        """What makes one that an older version made like one of today."""
+        return [f"ALTER TABLE {table} ADD COLUMN {name} {kind}" for table, name, kind in _ADDED if name not in self._columns(table)]
+
+    def _columns(self, table: str) -> set[str]:
+        return {row[1] for row in self.db.execute(f"PRAGMA table_info({table})")}
 
     def close(self) -> None:
         self.db.close()

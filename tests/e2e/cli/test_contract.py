@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ from protocol.sync import InitParams, LinkParams
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services import report, setup
-from tests.support import edits
 from tests.support.machines import Machine, bare_remote
 
 Make = Callable[..., Machine]
@@ -196,26 +192,6 @@ def test_errors_are_one_line_for_people_and_an_object_for_scripts(machine: Make)
 def test_version_and_help(machine: Make) -> None:
     assert machine("a").run("--version").stdout.startswith("opencode-sidecar 0.")
     assert "sync" in machine("b").run("--help").stdout
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_is_status_130_and_harmless(machine: Make, remote: Path, number: signal.Signals) -> None:
-    a = machine("a", "ada-1.18.33")
-    a.cli("init", str(remote), "--encryption", "none")
-    connection = a.connect()
-    edits.new_session(connection, "ses_busy", int(time.time() * 1000))
-    edits.add_turn(connection, "ses_busy", "busy", int(time.time() * 1000) - 10)
-    connection.close()
-    process = subprocess.Popen([sys.executable, "-m", "sidecar", "sync"], env=a.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1.2)  # it waits for the session to go quiet
-    process.send_signal(number)
-    began = time.monotonic()
-    _, stderr = process.communicate(timeout=10)
-    assert process.returncode == 130, stderr
-    assert time.monotonic() - began < 1.0
-    assert b"Traceback" not in stderr
-    assert a.cli("sync")["published"]["sessions"] + 0 >= 1
-    a.check_integrity()
 
 
 def test_files_of_ours_are_private(machine: Make, remote: Path) -> None:

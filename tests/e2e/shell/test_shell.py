@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.machines import Machine
+from tests.support.patience import until
 from tests.support.rawclient import RawClient
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the commands used here are POSIX's")
@@ -120,13 +121,9 @@ def test_what_is_too_much_is_cut_and_said(client: RawClient) -> None:
 
 
 def test_a_timeout_ends_the_command_and_what_it_started(client: RawClient, tmp_path: Path) -> None:
-    code = (
-        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)']);"
-    )
-    began = time.monotonic()
-    done = execute(client, *python(f"{code} print(p.pid, flush=True); time.sleep(60)"), timeoutMs=700)
+    code = """(trap "" TERM; exec sleep 60) & echo $!; exec sleep 60"""  # sh, which starts in no time
+    done = execute(client, "sh", "-c", code, timeoutMs=700)
     assert (done["timedOut"], done["exitCode"]) == (True, None)
-    assert time.monotonic() - began < 5
     assert_gone(int(done["stdout"]["bytes"]))
 
 
@@ -136,29 +133,29 @@ def test_cancelling_ends_the_command(client: RawClient, tmp_path: Path) -> None:
     while not file.exists() or not file.read_text():
         time.sleep(0.02)
     client.notify("$/cancelRequest", {"id": identity})
-    began = time.monotonic()
     assert client.wait_for(identity)["error"]["data"]["kind"] == "cancelled"
-    assert time.monotonic() - began < 2
     assert_gone(int(file.read_text()))
 
 
 def test_something_left_in_the_background_does_not_hold_the_answer(client: RawClient) -> None:
     began = time.monotonic()
-    done = execute(client, "sh", "-c", "sleep 30 & echo ready")
+    done = execute(client, "sh", "-c", "sleep 60 & echo ready")
     assert done["stdout"]["bytes"] == b"ready\n"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "the answer waited for the sleeper"
 
 
 def test_stdin_is_empty_and_never_the_protocols(client: RawClient) -> None:
     assert execute(client, "cat")["stdout"]["bytes"] == b""
 
 
-def test_fifty_at_once_do_not_wait_for_each_other(client: RawClient) -> None:
-    began = time.monotonic()
-    waiting = [client.start("shell/exec", {"argv": ["sleep", "1"]}) for _ in range(50)]
+def test_fifty_at_once_do_not_wait_for_each_other(client: RawClient, tmp_path: Path) -> None:
+    """None of them ends before all have begun."""
+    wait = f"touch {tmp_path}/began-$0; until [ -e {tmp_path}/gate ]; do sleep 0.3; done"
+    waiting = [client.start("shell/exec", {"argv": ["sh", "-c", wait, str(n)]}) for n in range(50)]
     assert client.call("sync/status", {})["result"]["configured"] is False
-    assert all(client.wait_for(identity, timeout=30)["result"]["exitCode"] == 0 for identity in waiting)
-    assert time.monotonic() - began < 25, "one after the other would take fifty seconds"
+    assert until(lambda: len(list(tmp_path.glob("began-*"))) == 50), "one waits for the end of another"
+    (tmp_path / "gate").touch()
+    assert all(client.wait_for(identity, timeout=60)["result"]["exitCode"] == 0 for identity in waiting)
 
 
 # --- what cannot be ---------------------------------------------------------------------------------------------------
@@ -204,14 +201,16 @@ def test_a_slow_reader_slows_the_command_and_nothing_grows(client: RawClient) ->
     stream = Stream(
         client, "big", python("import sys\nfor _ in range(400): sys.stdout.write('x' * 1_000_000)\nsys.stderr.write('all written')"), windowBytes=1 << 20
     )
-    _, found = stream.collect(acknowledge=False, timeout=3)
+    _, found = stream.collect(acknowledge=False, until=lambda found: len(found["stdout"]) >= 1 << 19)
+    _, beyond = stream.collect(acknowledge=False, timeout=1)
+    found["stdout"] += beyond["stdout"]
     assert 0 < len(found["stdout"]) <= (1 << 20) + (1 << 16), "output came that nobody had asked for"
     status = Path(f"/proc/{client.process.pid}/status")
     if status.exists():
         peak = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         assert peak < 200_000, f"{peak} kB for the output of a command"
     client.call("shell/ack", {"processId": "big", "bytes": len(found["stdout"])})
-    _, more = stream.collect(acknowledge=False, timeout=2)
+    _, more = stream.collect(acknowledge=False, until=lambda found: len(found["stdout"]) > 0)
     assert len(more["stdout"]) > 0, "acknowledged bytes make room"
     client.call("shell/kill", {"processId": "big"})
     ended, _ = stream.collect()
@@ -239,7 +238,7 @@ def test_T40_no_command_outlives_the_server(client: RawClient) -> None:  # noqa:
 
 
 def assert_gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.worn import Vault, Vaults
+from tests.support.prepared import Prepared
+from tests.support.worn import Vault
+
+Vaults = Prepared[Vault]
 
 
 @pytest.fixture(scope="module")
 def vaults(tmp_path_factory: pytest.TempPathFactory) -> Vaults:
-    return Vaults(tmp_path_factory.mktemp("vaults"))
+    return Prepared(tmp_path_factory.mktemp("vaults"), Vault)
 
 
 @pytest.fixture(params=["none", "aes-256-gcm"])

@@ -10,7 +10,7 @@ from sidecar.domain.config_synced import MANIFESTS
 
 DOCS = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
 KINDS = {
-    *((CONFIG, name) for name in ("opencode.json", "opencode.jsonc", "tui.json", "AGENTS.md")),
+    *((CONFIG, name) for name in ("opencode.json", "opencode.jsonc", "tui.json", "tui.jsonc", "AGENTS.md")),
     *((CONFIG, f"{name}{plural}") for name in ("agent", "command", "mode", "tool", "plugin", "theme", "skill") for plural in ("", "s")),
     (HOME, ".agents"),
     *((STATE, name) for name in ("model.json", "prompt-history.jsonl", "prompt-stash.jsonl")),

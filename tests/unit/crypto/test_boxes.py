@@ -33,7 +33,6 @@ def test_a_box_opens_for_whom_and_from_whom_it_is() -> None:
             open_box(box, recipient, sender, *PLACE)
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(PLACE) - 1), st.text("0123456789abcdef", max_size=16))
 def test_a_box_is_for_one_place(index: int, other: str) -> None:
     box = seal_box(SECRET, SENDER, RECIPIENT.public, *PLACE)
@@ -43,7 +42,6 @@ def test_a_box_is_for_one_place(index: int, other: str) -> None:
             open_box(box, RECIPIENT, SENDER.public, *place)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_byte_of_a_box_can_be_changed_or_cut(data: st.DataObject) -> None:
     raw = bytearray(base64.b64decode(seal_box(SECRET, SENDER, RECIPIENT.public, *PLACE)))
@@ -118,7 +116,7 @@ def test_an_older_manifest_is_refused() -> None:
     assert settle(kept, vault.manifest, A).current == vault.new.current, "a push that arrived late locks the one that made it out"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_member_can_be_changed_by_who_has_no_key(data: st.DataObject) -> None:
     vault = Vault()

@@ -76,7 +76,7 @@ def test_nothing_that_is_printed_or_stored_in_the_vault_holds_a_secret(ring: Key
         assert repr(key.secret) not in said
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(rings, st.text(min_size=12, max_size=30))
 def test_a_passphrase_opens_and_another_does_not(ring: KeyRing, passphrase: str) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -79,7 +79,7 @@ def test_a_hanging_remote_can_be_cancelled(vault: VaultRepo, remote: Path) -> No
     began = time.monotonic()
     with pytest.raises(Cancelled):
         vault.push(Task(None, cancelled), BRANCH)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "it waited for a remote that hangs"
 
 
 def test_a_repository_cut_short_while_it_was_made_is_completed(open_vault: OpenVault) -> None:

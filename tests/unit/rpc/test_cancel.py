@@ -67,16 +67,16 @@ def test_cancel_waits_for_the_worker() -> None:
 def test_work_that_had_not_begun_is_cancelled_at_once() -> None:
     async def run() -> None:
         workers, busy, ran = Workers(1, "w"), threading.Event(), []
-        first = asyncio.ensure_future(workers.offload(lambda: busy.wait(5), Task()))
+        first = asyncio.ensure_future(workers.offload(lambda: busy.wait(60), Task()))
         await asyncio.sleep(0.05)
         second = asyncio.ensure_future(workers.offload(lambda: ran.append(1), Task()))
         await asyncio.sleep(0.05)
         second.cancel()
         with pytest.raises(Cancelled):
-            await asyncio.wait_for(second, 1)
+            await asyncio.wait_for(second, 30)
         busy.set()
         await first
-        assert workers.wait_idle(2)
+        assert workers.wait_idle(30)
         assert ran == []
 
     asyncio.run(run())
@@ -85,11 +85,11 @@ def test_work_that_had_not_begun_is_cancelled_at_once() -> None:
 def test_waiting_for_idle_ends() -> None:
     async def run() -> None:
         workers, busy = Workers(1, "w"), threading.Event()
-        call = asyncio.ensure_future(workers.offload(lambda: busy.wait(5), Task()))
+        call = asyncio.ensure_future(workers.offload(lambda: busy.wait(60), Task()))
         await asyncio.sleep(0.05)
         assert not workers.wait_idle(0.05)
         busy.set()
-        assert workers.wait_idle(2)
+        assert workers.wait_idle(30)
         await call
 
     asyncio.run(run())

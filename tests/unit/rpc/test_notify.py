@@ -13,6 +13,7 @@ from sidecar.domain.task import Progress
 from sidecar.rpc import notify
 from sidecar.rpc.notify import Operation
 from sidecar.rpc.progress import ProgressReporter
+from tests.support.patience import until
 
 
 class Host:
@@ -52,7 +53,7 @@ def test_a_slow_operation_is_announced_once_and_never_after_its_end(monkeypatch:
     monkeypatch.setattr(notify, "TOAST_AFTER", 0.02)
     host = Host()
     slow = operation(host, "sync/push")
-    time.sleep(0.2)
+    assert until(host.toasts)
     assert host.toasts() == ["📤 Pushing sessions…"]
     slow.done(CycleResult("c", up_to_date=True))
     quick = operation(host)
@@ -87,11 +88,12 @@ def test_reports_are_limited_and_stop_at_the_end() -> None:
     while time.monotonic() - began < 0.35:
         reporter.report(Progress(str(time.monotonic()), 1, 4))
     reporter.end("done")
+    taken = time.monotonic() - began
     reporter.end("again")
     reporter.report(Progress("late"))
     kinds = [value["kind"] for value in values]
     assert (kinds[0], kinds[-1], kinds.count("end")) == ("begin", "end", 1)
-    assert 3 <= kinds.count("report") <= 5
+    assert 2 <= kinds.count("report") <= taken * 10 + 2
     assert values[1]["percentage"] == 25
 
 
@@ -101,9 +103,7 @@ def test_the_last_report_of_a_burst_is_not_lost() -> None:
     reporter = ProgressReporter("x", values.append)
     for phase in ("scan", "connect", "push"):
         reporter.report(Progress(phase))
-    deadline = time.monotonic() + 5
-    while values[-1].get("phase") != "push" and time.monotonic() < deadline:
-        time.sleep(0.02)
+    assert until(lambda: values[-1].get("phase") == "push")
     assert [value["phase"] for value in values[1:]] == ["scan", "push"]
 
 

@@ -61,7 +61,7 @@ def test_a_report_after_the_end_of_another_use_of_its_token_does_not_overtake(pi
     assert pipe.bodies() == [b"report 1", b"end 1", b"report 2"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.none() | st.sampled_from("ab")), max_size=40))
 def test_everything_but_outdated_reports_arrives_in_order(messages: list[tuple[bytes, str | None]]) -> None:
     pipe = Pipe()
@@ -104,7 +104,7 @@ def test_put_never_blocks_and_producers_wait_for_room(pipe: Pipe, monkeypatch: p
     began = time.monotonic()
     for _ in range(32):
         writer.put(b"x" * (1 << 16))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10, "a host that does not read holds up the work"
     assert writer.wait_for_room(0.05) is False, "nobody reads: there is no room"
     decoder, found = Decoder(), 0
     while found < 32:

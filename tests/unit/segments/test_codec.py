@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.adapters.segments import SegmentReader, SegmentWriter
@@ -76,7 +76,6 @@ def test_reading_some_sessions_gives_all_of_them_and_nothing_else(records: list[
     assert read(data, path, only) == {session: rows for session, rows in read(data, path).items() if session in only}
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(3, 9), logs), min_size=1, max_size=5, unique_by=lambda group: group[0]), st.integers(1, 400))
 def test_a_compacted_segment_gives_every_group_back_with_the_sequence_it_had(groups: list[tuple[int, list[Record]]], frame: int) -> None:
     expected: dict[tuple[str, int], list[Record]] = {}

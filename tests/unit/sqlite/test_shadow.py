@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from sidecar.adapters.sqlite.shadow import Shadow
 from sidecar.domain.records import Mention
 from sidecar.domain.state import APPLIED, BUSY, NEW, QUARANTINED, UNREADABLE, SegmentFile
+from tests.support.patience import until
 
 
 @pytest.fixture
@@ -48,3 +51,24 @@ def test_a_shadow_that_an_older_version_made_goes_on(shadow: Shadow) -> None:
     again.mark("s", "d", 2, APPLIED)
     assert again.seen("s") == {"d": 2}
     again.close()
+
+
+def test_two_processes_that_open_an_old_one_at_the_same_moment_both_go_on(shadow: Shadow, tmp_path: Path) -> None:
+    """Each has seen that it is old before one of them may change it."""
+    for table, name in (("session_segment", "shown"), ("segment", "first")):
+        shadow.db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+    code = (
+        "import sys; from pathlib import Path; from sidecar.adapters.sqlite.shadow import Shadow; missing = Shadow._missing\n"
+        "def watched(self): found = missing(self); Path(sys.argv[2]).touch(); return found\n"
+        "Shadow._missing = watched; Shadow(Path(sys.argv[1])).close()"
+    )
+    shadow.db.execute("BEGIN IMMEDIATE")
+    marks = [tmp_path / f"saw{n}" for n in range(2)]
+    both = [subprocess.Popen([sys.executable, "-c", code, str(shadow.path), str(mark)], stderr=subprocess.PIPE) for mark in marks]
+    assert until(lambda: all(mark.exists() for mark in marks))
+    shadow.db.execute("COMMIT")
+    for process in both:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said.decode()[-500:]
+    shadow.mark("s", "d", 1, APPLIED)
+    assert shadow.seen("s") == {"d": 1}

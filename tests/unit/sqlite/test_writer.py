@@ -53,7 +53,7 @@ def part(key: str, **more: Any) -> dict[str, Any]:
     return {"id": key, "message_id": "msg_1u", "session_id": "ses_1", "time_created": 1, "time_updated": 1, "data": "{}", **more}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(value=Values, raw=st.binary(max_size=6))
 def test_every_value_is_written_as_it_was_read(a: Machine, value: Any, raw: bytes) -> None:
     """Text that is not UTF-8 included: it must survive, not be repaired."""
