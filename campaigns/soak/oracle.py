@@ -92,7 +92,13 @@ class Oracle:
             if key in present or self._loose.intersection(chain) or self.strange.intersection(chain):
                 continue
             assert any(self._deleted.get(name) for name in chain), f"I2: nobody deleted {key} of {above}, and it is gone"
-        back = {key for key, above in self.dead.items() if key in present and not self._loose.intersection((key, *above))}
+        back = {
+            key
+            for key, above in self.dead.items()
+            if key in present
+            and not self._loose.intersection((key, *above))
+            and not any(name in self.dead and self._touched.get(name) for name in (key, *above))
+        }  # what somebody found in a backup of the database, and went on with, is theirs again
         assert not back, f"I3: {sorted(back)[:5]} were deleted, gone everywhere, and are back"
         for key, who in self._deleted.items():
             chain = (key, *self.live.get(key, ()))
