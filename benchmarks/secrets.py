@@ -1,7 +1,11 @@
-"""`python -m benchmarks.secrets`: what the scan for secrets finds on the labelled corpus, and what it costs beside SHA-256 of the same bytes."""
+"""`python -m benchmarks.secrets`: what the scan for secrets finds on the labelled corpus, and what it costs beside SHA-256 of the same bytes.
+
+`--held-out CLONE…`: what it finds of that which other scanners test themselves with. `--transcripts FILE…`: alarms in databases besides ours.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -17,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
-from benchmarks import data
+from benchmarks import data, held_out
 from benchmarks.table import Table, seconds
 from protocol.sync import CycleParams, InitParams
 from sidecar.adapters.secrets import find, look, may_have
@@ -165,6 +169,12 @@ def _hash(items: list[bytes]) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.secrets")
+    parser.add_argument("--held-out", nargs="+", type=Path, metavar="CLONE", help="clones of gitleaks, detect-secrets, secretlint, trufflehog")
+    clones = parser.parse_args().held_out
+    if clones:
+        held_out.measure(clones)
+        raise SystemExit
     quality()
     left_out()
     run(Table())
