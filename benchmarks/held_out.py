@@ -112,12 +112,17 @@ def measure(clones: list[Path]) -> None:
         kinds: dict[str, list[bool]] = defaultdict(list)
         for example in known:
             kinds[example.kind].append(bool(results[example]))
-        print(f"  {source}: {_rate(sum(bool(results[e]) for e in known), len(known))}; all of {sum(map(all, kinds.values()))} and some of {sum(map(any, kinds.values()))} of {len(kinds)} kinds")
+        print(
+            f"  {source}: {_rate(sum(bool(results[e]) for e in known), len(known))}; all of {sum(map(all, kinds.values()))} and some of {sum(map(any, kinds.values()))} of {len(kinds)} kinds"
+        )
     print("\nalarms where they say that there is none of the kind they test:")
     for source in sorted({_source(example) for example in every}):
         known = [example for example in every if not example.secret and _source(example) == source]
         alarms = Counter((example.kind, rule) for example in known for rule in {rule for *_, rule in find(example.text)})
-        print(f"  {source}: {sum(bool(find(e.text)) for e in known)} of {len(known)}", {f"{kind} as {rule}": count for (kind, rule), count in sorted(alarms.items())})
+        print(
+            f"  {source}: {sum(bool(find(e.text)) for e in known)} of {len(known)}",
+            {f"{kind} as {rule}": count for (kind, rule), count in sorted(alarms.items())},
+        )
 
 
 def _source(example: Example) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from sidecar.adapters.secrets.rules import ASSIGNED, HINTS, PRIVATE_KEY, token_rules
+from sidecar.adapters.secrets.rules import ASSIGNED, BARE, HINTS, PRIVATE_KEY, token_rules
 
 MIN_WORD = 20
 """No token that shows itself by its form is shorter."""
@@ -13,13 +13,15 @@ BEFORE, BEHIND = 80, 400
 """How much of the text around such a place belongs to it."""
 SLICE, OVERLAP = 1 << 20, 1 << 14
 """Long text is looked at in slices, so that somebody can stop it; nothing that is found is longer than the overlap."""
-_PLAIN = b"abcdefghijklmnopqrstuvwxyz_-./+=:"
+_PLAIN = b"abcdefghijklmnopqrstuvwxyz_-./+=:%~"
 _WORDS = bytes(120 if byte in _PLAIN or chr(byte).isdigit() or 65 <= byte <= 90 else 32 for byte in range(256))
 _LONG = b"x" * MIN_WORD
 _LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
 _hints = re.compile(HINTS.encode())
 _ESCAPED = re.compile(r"\\u00[2-7]")
-_VALUE = re.compile(rb"[\w-]{0,30}[\\\"'\]]{0,4}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}[\\\"'`]{0,4}(?=[^\s\"'`\\]{0,199}\d)[^\s\"'`\\]{12}|(?: block)?-----")
+_VALUE = re.compile(
+    rb"[\w-]{0,30}[\\\"'\]]{0,4}(?::? str(?:ing)?)?\s{0,3}(?::=|=>|={1,3}|:|\?=|,)\s{0,3}[\\\"'`]{0,4}(?=[^\s\"'`\\]{0,199}\d)[^\s\"'`\\]{12}|(?: block)?-----"
+)
 """What follows a name: a value with a digit in it; or a private key, whose first line ends so."""
 _NAMES = (b"ecret", b"assw", b"oken", b"key")
 _BEARER = re.compile(rb"bearer\s{1,3}[\\\"']{0,2}$", re.I)
@@ -73,7 +75,7 @@ def find(text: str) -> list[tuple[int, int, str]]:
     found: list[tuple[int, int, str]] = []
     for offset, part in _slices(text):
         for start, end in _joined(_places(part)):
-            for rule in (PRIVATE_KEY, ASSIGNED, *token_rules()):
+            for rule in (PRIVATE_KEY, ASSIGNED, BARE, *token_rules()):
                 found += [(offset + first, offset + last, rule.name) for first, last in rule.spans(part, start, end)]
     found.sort(key=lambda span: (span[0] - span[1], span[2] == ASSIGNED.name, span[0]))
     kept: list[tuple[int, int, str]] = []
