@@ -136,16 +136,18 @@ def _rate(found: int, known: int) -> str:
 def _found(example: Example) -> str:
     """Whether all that is named was found: "whole", in "part", or not at all ("")."""
     finds = [example.text[start:end] for start, end, _ in find(example.text)]
-    values = example.values or (None,)
-    hows = []
-    for value in values:
-        if any(value is None or value in text for text in finds):
-            hows.append("whole")
-        elif value is not None and any(len(text) >= MIN_PART and text in value for text in finds):
-            hows.append("part")
-        else:
-            return ""
-    return "whole" if all(how == "whole" for how in hows) else "part"
+    if not example.values:
+        return "whole" if finds else ""
+    hows = {_how(value, example.text, finds) for value in example.values}
+    return "" if "" in hows else "part" if "part" in hows else "whole"
+
+
+def _how(value: str, text: str, finds: list[str]) -> str:
+    """Some name what does not stand in the text so, but in pieces: a key's name and the key, or an object with both."""
+    if any(value in found for found in finds):
+        return "whole"
+    pieces = [value] if value in text else [piece for piece in re.split(r"[^\w+/=.~-]+", value) if len(piece) >= MIN_PART]
+    return "part" if any(piece in found or (len(found) >= MIN_PART and found in piece) for piece in pieces for found in finds) else ""
 
 
 def _gitleaks(folder: Path, skipped: Counter[str]) -> Iterator[Example]:

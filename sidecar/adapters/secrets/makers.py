@@ -1,4 +1,4 @@
-"""Keys with a form of their own that detect-secrets does not know, or knows too narrowly: (our name, what every find has in it, pattern).
+"""Keys with a form of their own that detect-secrets does not know, or knows too narrowly: (our name, what every find begins with, pattern).
 
 The second part is searched for in all text, so it must be rare in it: keys that begin with two common letters are left out.
 """
@@ -28,7 +28,7 @@ OWN: tuple[tuple[str, str, str], ...] = (
     ("airtable", r"pat[A-Za-z0-9]{14}\.", r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     ("atlassian", "ATATT3|ATCTT3", r"AT[AC]TT3[A-Za-z0-9_=-]{60,}"),
     ("aws-bedrock", "ABSKQmVkcm9ja", r"ABSKQmVkcm9ja[A-Za-z0-9+/]{90,}={0,2}"),
-    ("azure-client-secret", r"\dQ~", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![\w~])"),
+    ("azure-client-secret", r"[A-Za-z0-9_~.]{3}\dQ~", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![\w~])"),
     ("cloudflare", r"v1\.0-[0-9a-f]{24}-", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}"),
     ("databricks", "dapi[0-9a-f]{8}", r"dapi[0-9a-f]{32}(?:-\d)?(?!\w)"),
     ("digitalocean", "do[opr]_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
@@ -58,7 +58,7 @@ OWN: tuple[tuple[str, str, str], ...] = (
     ("supabase", "sbp_|sb_secret_", r"sbp_[a-f0-9]{40}|sb_secret_[\w-]{30,}"),
     ("tailscale", "tskey-", r"tskey-[a-z]+-[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,}"),
     ("tavily", "tvly-", r"tvly-[A-Za-z0-9-]{24,}"),
-    ("terraform", r"\.atlasv1\.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}"),
+    ("terraform", r"[A-Za-z0-9]{14}\.atlasv1\.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}"),
     ("vault", r"hv[sb]\.", r"hv[sb]\.[\w-]{80,}"),
     ("vercel", "vc[akipr]_", r"vc[akipr]_[A-Za-z0-9]{40,}"),
     ("xai", "xai-", r"xai-[A-Za-z0-9]{60,}"),

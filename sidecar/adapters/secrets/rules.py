@@ -25,12 +25,13 @@ _CODE = re.compile(
     r"|^(?:[a-z]+(?:[-_ ./][a-z]+)+|[A-Z]+(?:[-_][A-Z]+)+)\d{0,3}$"
     r"|^(?:\.{0,2}/|[A-Za-z]+://|[A-Za-z]:\\)"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m\Z")
 MIN_ENTROPY = 3.5
 """Bits per character: below it is what people write as examples, and words."""
 MIN_KEY_ENTROPY = 4.5
 """Of a whole private key: a row of one letter between two lines has less."""
 MIN_DIGITS = 3
-_WORDS = r"(?:secret|passw(?:or)?d|token|api[_-]?key|access[_-]?key|private[_-]?key)"
+_WORDS = r"(?:secret|passw(?:or)?d|token|(?:api|access|private|account|storage|signing|encryption|master)[_-]?key)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,15 @@ class Rule:
                 more = self.tail.match(text, end) if self.tail is not None else None
                 end = end if more is None else more.end()
                 value = text[start:end]
-                if not self.glued and match.start() > 0 and text[match.start() - 1].isalnum() and text[match.start()].isalnum():
+                if not self.glued and _is_inside(text, match.start()):
                     continue
                 if (self.any_text or _PLACEHOLDER.search(value) is None) and (self.holds is None or self.holds(value)):
                     yield start, end
+
+
+def _is_inside(text: str, at: int) -> bool:
+    """Whether a word goes on at `at`; a terminal's colour is none."""
+    return at > 0 and text[at - 1].isalnum() and text[at].isalnum() and _COLOUR.search(text, max(0, at - 12), at) is None
 
 
 def entropy(text: str) -> float:
@@ -132,10 +138,14 @@ ASSIGNED = Rule(
     "assigned",
     (
         re.compile(
-            _WORDS + r"[\w-]{0,30}[\\\"'\]]{0,3}(?::? str(?:ing)?)?\s{0,3}(?::=|=>|={1,3}|:|\?=|,)\s{0,3}\\?[\"'`]([^\s\"'`\\]{12,200})\\?[\"'`]", re.I | re.A
+            _WORDS + r"[\w-]{0,30}[\\\"'\]]{0,3}(?::? str(?:ing)?)?\s{0,3}(?::=|=>|={1,3}|:|\?=|,)\s{0,3}\\?[\"'`]([^\x00-\x20\"'`\\]{12,200})\\?[\"'`]",
+            re.I | re.A,
         ),
-        re.compile(r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY)[A-Z0-9_]*=([^\s\"'`\\;&|)]{12,200})", re.A),
-        re.compile(r"[?&][\w-]*(?:token|secret|api_?key|passw(?:or)?d)=([^\s&\"'`#\\)]{16,200})", re.I | re.A),
+        re.compile(
+            r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|(?:ACCESS|PRIVATE|ACCOUNT|STORAGE|SIGNING|ENCRYPTION|MASTER)_KEY)[A-Z0-9_]*=([^\x00-\x20\"'`\\;&|)]{12,200})",
+            re.A,
+        ),
+        re.compile(r"[?&][\w-]*(?:token|secret|api_?key|passw(?:or)?d)=([^\x00-\x20&\"'`#\\)]{16,200})", re.I | re.A),
         re.compile(r"\bbearer\s{1,3}([A-Za-z0-9._+/-]{24,200})", re.I | re.A),
     ),
     group=1,
@@ -145,7 +155,7 @@ ASSIGNED = Rule(
 """A value with much entropy that is given to a name which says that it is secret."""
 BARE = Rule(
     "assigned",
-    (re.compile(_WORDS + r"[\w-]{0,30}\\?[\"']?\s{0,3}(?::=|=|:)[ \t]{0,3}([A-Za-z0-9+/_-]{20,200}={0,2})(?=[\s,;}\]<\"'\\]|$)", re.I | re.A),),
+    (re.compile(_WORDS + r"[\w-]{0,30}\\?[\"']?\s{0,3}(?::=|=|:)[ \t]{0,3}([A-Za-z0-9+/_-]{20,200}={0,2})(?=[\x00-\x20,;}\]<\"'\\]|$)", re.I | re.A),),
     group=1,
     holds=_random_and_no_name,
     glued=True,
@@ -171,9 +181,11 @@ def token_rules() -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-HINTS = "|".join([_SK, *(hint for _, hint, _ in OWN), *(hint for name, *_, hint, _ in _PLUGINS if name != "basic-auth")])
+_INSIDE = ("discord", "mailchimp", "npm", "openai", "telegram")
+"""Whose hints do not stand at the beginning."""
+_FIRST = [_SK, *(hint for _, hint, _ in OWN)]
+STARTS = "|".join([*_FIRST, *(hint for name, *_, hint, _ in _PLUGINS if name not in (*_INSIDE, "basic-auth"))])
+INSIDE = "|".join(hint for name, *_, hint, _ in _PLUGINS if name in _INSIDE)
 """Hints of what shows itself by its form alone, without loading what the rules are made of."""
-BEGINNINGS = "|".join(
-    [_SK, *(hint for _, hint, _ in OWN), *(hint for name, *_, hint, _ in _PLUGINS if name in ("aws-key", "github", "gitlab", "pypi", "stripe", "square"))]
-)
-"""Of those, the hints that a secret begins with."""
+BEGINNINGS = "|".join([*_FIRST, *(hint for name, *_, hint, _ in _PLUGINS if name in ("aws-key", "github", "gitlab", "pypi", "stripe", "square"))])
+"""Of those, the hints that a secret alone begins with."""
