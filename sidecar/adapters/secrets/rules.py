@@ -31,7 +31,10 @@ MIN_ENTROPY = 3.5
 MIN_KEY_ENTROPY = 4.5
 """Of a whole private key: a row of one letter between two lines has less."""
 MIN_DIGITS = 3
-_WORDS = r"(?:secret|passw(?:or)?d|token|(?:api|access|private|account|storage|signing|encryption|master)[_-]?key)"
+_PLACES = ("next", "page", "pagination", "continuation", "change", "request", "sync")
+_TOKEN = "".join(f"(?<!{place})(?<!{place}[_-])" for place in _PLACES) + "token"
+"""Not those that say where a list goes on, or that a request is sent twice."""
+_WORDS = rf"(?:secret|passw(?:or)?d|{_TOKEN}|(?:api|access|private|account|storage|signing|encryption|master)[_-]?key)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ ASSIGNED = Rule(
             r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|(?:ACCESS|PRIVATE|ACCOUNT|STORAGE|SIGNING|ENCRYPTION|MASTER)_KEY)[A-Z0-9_]*=([^\x00-\x20\"'`\\;&|)]{12,200})",
             re.A,
         ),
-        re.compile(r"[?&][\w-]*(?:token|secret|api_?key|passw(?:or)?d)=([^\x00-\x20&\"'`#\\)]{16,200})", re.I | re.A),
+        re.compile(r"[?&][\w-]*(?:" + _TOKEN + r"|secret|api_?key|passw(?:or)?d)=([^\x00-\x20&\"'`#\\)]{16,200})", re.I | re.A),
         re.compile(r"\bbearer\s{1,3}([A-Za-z0-9._+/-]{24,200})", re.I | re.A),
     ),
     group=1,

@@ -90,6 +90,13 @@ def test_names_without_quotes_are_no_secrets() -> None:
         assert find(text) == [], text
 
 
+@pytest.mark.parametrize("name", ["NextToken", "next_page_token", "continuation-token", "ChangeToken", "clientRequestToken", "nextSyncToken"])
+def test_where_a_list_goes_on_is_no_secret(name: str) -> None:
+    """Every long list that a tool prints would hold its session back."""
+    for text in (f'"{name}": "eyJQb2xpY3lJZCI6ICJwLTEy8Q2m"', f"{name}: abcd1234EFGH5678ijkl9012", f"GET /items?{name}=CAUQAA7dk39sk2MNq81"):
+        assert find(text) == [], text
+
+
 def test_precision(tmp_path: Path) -> None:
     """What is taken for a secret and is none is held back or ruined for nothing."""
     true = sum(1 for sample in samples(each=1) if sample.rule not in NOT_SOUGHT and is_found(sample))
