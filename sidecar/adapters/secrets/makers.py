@@ -1,6 +1,7 @@
 """Keys with a form of their own that detect-secrets does not know, or knows too narrowly: (our name, what every find begins with, pattern).
 
 The second part is searched for in all text, so it must be rare in it: keys that begin with two common letters are left out.
+The name goes into the marks that stand for what was taken out: 2 to 20 small letters and hyphens.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ OWN: tuple[tuple[str, str, str], ...] = (
     ("slack", r"hooks\.slack\.com/", r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[TE][A-Z0-9]{6,}/[A-Z0-9]{6,}/[A-Za-z0-9/]{16,}"),
     ("square", "sq0(?:atp|csb)-", r"sq0(?:atp|csb)-[\w-]{22,}"),
     ("stripe", "whsec_", r"whsec_[A-Za-z0-9+/=]{32,}"),
-    ("1password", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/]{200,}={0,3}"),
+    ("one-password", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/]{200,}={0,3}"),
     ("age", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
     ("airtable", r"pat[A-Za-z0-9]{14}\.", r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     ("atlassian", "ATATT3|ATCTT3", r"AT[AC]TT3[A-Za-z0-9_=-]{60,}"),
