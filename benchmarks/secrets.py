@@ -1,7 +1,11 @@
-"""`python -m benchmarks.secrets`: what the scan for secrets finds on the labelled corpus, and what it costs beside SHA-256 of the same bytes."""
+"""`python -m benchmarks.secrets`: what the scan for secrets finds on the labelled corpus, and what it costs beside SHA-256 of the same bytes.
+
+`--held-out CLONE…`: what it finds of that which other scanners test themselves with. `--alarms PATH…`: what it reports in databases and folders of your own.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -11,13 +15,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
-from benchmarks import data
+from benchmarks import data, held_out
 from benchmarks.table import Table, seconds
 from protocol.sync import CycleParams, InitParams
 from sidecar.adapters.secrets import find, look, may_have
@@ -42,6 +46,8 @@ LEFT_OUT = {
 }
 """Plugins of detect-secrets that are not used."""
 CODE_BYTES = 12 << 20
+MAX_FILE = 1 << 20
+TABLES = ("session", "message", "part", "todo")
 REPEATS = 7
 FIRST_SESSIONS, FIRST_REPEATS = 150, 3
 
@@ -53,11 +59,28 @@ def transcripts() -> list[str]:
         for archive in sorted(FIXTURES.glob("*.db.zst")):
             path = Path(folder) / archive.stem
             unpack_fixture(archive.name.removesuffix(".db.zst"), path)
-            db = sqlite3.connect(path)
-            for table in ("session", "message", "part", "todo"):
-                texts += [value for row in db.execute(f"SELECT * FROM {table}") for value in row if isinstance(value, str)]
-            db.close()
+            texts += texts_of(path)
     return texts
+
+
+def texts_of(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database.absolute().as_uri() + "?mode=ro", uri=True)) as db:
+        return [value for table in TABLES for row in db.execute(f"SELECT * FROM {table}") for value in row if isinstance(value, str)]
+
+
+def alarms(paths: list[Path]) -> None:
+    """By rule and file, without the values: nobody's secrets belong on a screen."""
+    files, size, found = 0, 0, Counter[tuple[str, Path]]()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if not file.is_file() or (file.suffix != ".db" and (file.stat().st_size > MAX_FILE or b"\0" in file.read_bytes())):
+                continue
+            texts = texts_of(file) if file.suffix == ".db" else [file.read_text(encoding="utf-8", errors="replace")]
+            files, size = files + 1, size + sum(map(len, texts))
+            found.update((rule, file) for text in texts for *_, rule in find(text))
+    for (rule, file), count in found.most_common():
+        print(f"{count:>5} {rule:<14} {file}")
+    print(f"{sum(found.values())} in {files} files, {size / 1e6:.1f} MB")
 
 
 def code() -> list[str]:
@@ -165,7 +188,16 @@ def _hash(items: list[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    quality()
-    left_out()
-    run(Table())
-    first_publish(Table())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.secrets")
+    parser.add_argument("--held-out", nargs="+", type=Path, metavar="CLONE", help="clones of gitleaks, detect-secrets, secretlint, trufflehog")
+    parser.add_argument("--alarms", nargs="+", type=Path, metavar="PATH", help="opencode databases (*.db), files and folders")
+    given = parser.parse_args()
+    if given.held_out:
+        held_out.measure(given.held_out)
+    if given.alarms:
+        alarms(given.alarms)
+    if not given.held_out and not given.alarms:
+        quality()
+        left_out()
+        run(Table())
+        first_publish(Table())

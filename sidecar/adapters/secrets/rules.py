@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
+from sidecar.adapters.secrets.makers import OWN
+
 _PLACEHOLDER = re.compile(
     r"example|placeholder|your[-_]?|dummy|sample|fake|changeme|redacted|xxxx|\*\*\*|\.\.\.|1234567890|abcdefgh|(.)\1{7}|^test|<|\$\{|\{\{|\$\(|^%[sd]$|%\(",
     re.I,
@@ -23,9 +25,16 @@ _CODE = re.compile(
     r"|^(?:[a-z]+(?:[-_ ./][a-z]+)+|[A-Z]+(?:[-_][A-Z]+)+)\d{0,3}$"
     r"|^(?:\.{0,2}/|[A-Za-z]+://|[A-Za-z]:\\)"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m\Z")
 MIN_ENTROPY = 3.5
 """Bits per character: below it is what people write as examples, and words."""
-_WORDS = r"(?:secret|passw(?:or)?d|token|api[_-]?key|access[_-]?key|private[_-]?key)"
+MIN_KEY_ENTROPY = 4.5
+"""Of a whole private key: a row of one letter between two lines has less."""
+MIN_DIGITS = 3
+_PLACES = ("next", "page", "pagination", "continuation", "change", "request", "sync")
+_TOKEN = "".join(f"(?<!{place})(?<!{place}[_-])" for place in _PLACES) + "token"
+"""Not those that say where a list goes on, or that a request is sent twice."""
+_WORDS = rf"(?:secret|passw(?:or)?d|{_TOKEN}|(?:api|access|private|account|storage|signing|encryption|master)[_-]?key)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,9 @@ class Rule:
     tail: re.Pattern[str] | None = None
     """What belongs to the secret behind the match: makers lengthen their keys."""
 
+    any_text: bool = False
+    """Whether what looks like a placeholder is taken all the same."""
+
     def spans(self, text: str, begin: int = 0, limit: int = sys.maxsize) -> Iterable[tuple[int, int]]:
         for pattern in self.patterns:
             for match in pattern.finditer(text, begin, limit):
@@ -49,10 +61,15 @@ class Rule:
                 more = self.tail.match(text, end) if self.tail is not None else None
                 end = end if more is None else more.end()
                 value = text[start:end]
-                if not self.glued and match.start() > 0 and text[match.start() - 1].isalnum() and text[match.start()].isalnum():
+                if not self.glued and _is_inside(text, match.start()):
                     continue
-                if _PLACEHOLDER.search(value) is None and (self.holds is None or self.holds(value)):
+                if (self.any_text or _PLACEHOLDER.search(value) is None) and (self.holds is None or self.holds(value)):
                     yield start, end
+
+
+def _is_inside(text: str, at: int) -> bool:
+    """Whether a word goes on at `at`; a terminal's colour is none."""
+    return at > 0 and text[at - 1].isalnum() and text[at].isalnum() and _COLOUR.search(text, max(0, at - 12), at) is None
 
 
 def entropy(text: str) -> float:
@@ -63,7 +80,13 @@ def entropy(text: str) -> float:
 def _random(value: str) -> bool:
     """Whether a value looks made by a machine: letters and digits, and no code, word or path."""
     mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return mixed and _CODE.match(value) is None and entropy(value) >= MIN_ENTROPY
+    return mixed and value.isascii() and _CODE.match(value) is None and entropy(value) >= MIN_ENTROPY
+
+
+def _random_and_no_name(value: str) -> bool:
+    """More than `_random`: neither the name of a variable nor that of a version."""
+    mixed = any(c.islower() for c in value) and any(c.isupper() for c in value)
+    return _random(value) and sum(c.isdigit() for c in value) >= MIN_DIGITS and (mixed or not re.search("[_-]", value))
 
 
 def _spread(value: str) -> bool:
@@ -101,24 +124,6 @@ _PLUGINS: tuple[tuple[str, str, str, str, int], ...] = (
 )
 """(our name, module and class of detect-secrets, what every find has in it, group)."""
 
-_OWN: tuple[tuple[str, str, str, int], ...] = (
-    ("anthropic", "sk-ant-", r"sk-ant-[a-z0-9]{2,12}-[A-Za-z0-9_-]{40,}", 0),
-    ("openai", "sk-(?:proj|svcacct|admin)-", r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,}", 0),
-    ("openrouter", "sk-or-v1-", r"sk-or-v1-[0-9a-f]{64}", 0),
-    ("google", "AIza|GOCSPX-|ya29", r"AIza[0-9A-Za-z_-]{35}(?![\w-])|GOCSPX-[\w-]{28}|ya29\.[\w-]{40,}", 0),
-    ("github", "github_pat_", r"github_pat_\w{60,}", 0),
-    ("hugging-face", "hf_", r"hf_[A-Za-z0-9]{34,}(?!\w)", 0),
-    ("npm", "npm_", r"npm_[A-Za-z0-9]{36}(?!\w)", 0),
-    ("slack", "xapp-", r"xapp-\d-[A-Z0-9]+-\d+-[a-f0-9]{32,}", 0),
-    ("digitalocean", "do[opr]_v1_", r"do[opr]_v1_[a-f0-9]{64}", 0),
-    ("groq", "gsk_", r"gsk_[A-Za-z0-9]{48,}", 0),
-    ("xai", "xai-", r"xai-[A-Za-z0-9]{60,}", 0),
-    ("perplexity", "pplx-", r"pplx-[A-Za-z0-9]{40,}", 0),
-    ("tavily", "tvly-", r"tvly-[A-Za-z0-9-]{24,}", 0),
-    ("linear", "lin_api_", r"lin_api_[A-Za-z0-9]{32,}", 0),
-    ("notion", "ntn_", r"ntn_[A-Za-z0-9]{40,}", 0),
-    ("age", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}", 0),
-)
 _SK = "sk-"
 """What many makers' keys begin with."""
 
@@ -127,14 +132,23 @@ PRIVATE_KEY = Rule(
     "private-key",
     (re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----" + _KEY_BODY + r"(?:-----END [A-Z0-9 ]*-----)?"),),
     glued=True,
+    holds=lambda value: entropy(value) >= MIN_KEY_ENTROPY,
+    any_text=True,
 )
-"""detect-secrets has the first line alone, which any code that deals with keys contains."""
+"""detect-secrets has the first line alone, which any code that deals with keys contains. Every OpenSSH key has a row of A's in it, and a
+long key any four letters."""
 ASSIGNED = Rule(
     "assigned",
     (
-        re.compile(_WORDS + r"[\w-]{0,30}[\\\"'\]]{0,3}\s{0,3}(?::=|=>|={1,3}|:)\s{0,3}\\?[\"'`]([^\s\"'`\\]{12,200})\\?[\"'`]", re.I | re.A),
-        re.compile(r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY)[A-Z0-9_]*=([^\s\"'`\\;&|)]{12,200})", re.A),
-        re.compile(r"[?&][\w-]*(?:token|secret|api_?key|passw(?:or)?d)=([^\s&\"'`#\\)]{16,200})", re.I | re.A),
+        re.compile(
+            _WORDS + r"[\w-]{0,30}[\\\"'\]]{0,3}(?::? str(?:ing)?)?\s{0,3}(?::=|=>|={1,3}|:|\?=|,)\s{0,3}\\?[\"'`]([^\x00-\x20\"'`\\]{12,200})\\?[\"'`]",
+            re.I | re.A,
+        ),
+        re.compile(
+            r"(?<![A-Za-z0-9])[A-Z0-9_]*(?:SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|(?:ACCESS|PRIVATE|ACCOUNT|STORAGE|SIGNING|ENCRYPTION|MASTER)_KEY)[A-Z0-9_]*=([^\x00-\x20\"'`\\;&|)]{12,200})",
+            re.A,
+        ),
+        re.compile(r"[?&][\w-]*(?:" + _TOKEN + r"|secret|api_?key|passw(?:or)?d)=([^\x00-\x20&\"'`#\\)]{16,200})", re.I | re.A),
         re.compile(r"\bbearer\s{1,3}([A-Za-z0-9._+/-]{24,200})", re.I | re.A),
     ),
     group=1,
@@ -142,13 +156,21 @@ ASSIGNED = Rule(
     glued=True,
 )
 """A value with much entropy that is given to a name which says that it is secret."""
+BARE = Rule(
+    "assigned",
+    (re.compile(_WORDS + r"[\w-]{0,30}\\?[\"']?\s{0,3}(?::=|=|:)[ \t]{0,3}([A-Za-z0-9+/_-]{20,200}={0,2})(?=[\x00-\x20,;}\]<\"'\\]|$)", re.I | re.A),),
+    group=1,
+    holds=_random_and_no_name,
+    glued=True,
+)
+"""The same without quotes in files of settings, as that of AWS; in code, names stand in such a place."""
 
 
 @cache
 def token_rules() -> tuple[Rule, ...]:
     """Rules for keys that show themselves by their form. Loads detect-secrets."""
     word = re.compile(r"[A-Za-z0-9_-]*")
-    rules = [Rule(name, (re.compile(pattern, re.A),), group, tail=word) for name, _, pattern, group in _OWN]
+    rules = [Rule(name, (re.compile(pattern, re.A),), tail=word) for name, _, pattern in OWN]
     for name, module, plugin, _, group in _PLUGINS:
         detector = getattr(import_module(f"detect_secrets.plugins.{module}"), plugin)
         patterns = tuple(detector.denylist)
@@ -162,9 +184,11 @@ def token_rules() -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-HINTS = "|".join([_SK, *(hint for _, hint, _, _ in _OWN), *(hint for name, *_, hint, _ in _PLUGINS if name != "basic-auth")])
+_INSIDE = ("discord", "mailchimp", "npm", "openai", "telegram")
+"""Whose hints do not stand at the beginning."""
+_FIRST = [_SK, *(hint for _, hint, _ in OWN)]
+STARTS = "|".join([*_FIRST, *(hint for name, *_, hint, _ in _PLUGINS if name not in (*_INSIDE, "basic-auth"))])
+INSIDE = "|".join(hint for name, *_, hint, _ in _PLUGINS if name in _INSIDE)
 """Hints of what shows itself by its form alone, without loading what the rules are made of."""
-BEGINNINGS = "|".join(
-    [_SK, *(hint for _, hint, _, _ in _OWN), *(hint for name, *_, hint, _ in _PLUGINS if name in ("aws-key", "github", "gitlab", "pypi", "stripe", "square"))]
-)
-"""Of those, the hints that a secret begins with."""
+BEGINNINGS = "|".join([*_FIRST, *(hint for name, *_, hint, _ in _PLUGINS if name in ("aws-key", "github", "gitlab", "pypi", "stripe", "square"))])
+"""Of those, the hints that a secret alone begins with."""
