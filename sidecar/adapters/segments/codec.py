@@ -27,6 +27,8 @@ HEAD = struct.Struct(">4sBBHI")
 MAX_SEGMENT_BYTES = 64 << 20
 MAX_FRAME_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 8 << 20
+MAX_RAW_BYTES = 1 << 30
+"""Of all frames together: a session's records may lie in every one of them."""
 CHECKSUM_BYTES = 32
 SEALED_PREFIX_BYTES, KEY_ID_BYTES = 24, 8
 """Key id and salt, behind the head of a sealed segment."""
@@ -108,13 +110,15 @@ class SegmentReader:
                 self.first = int(directory["first"])
                 if not 0 < self.first <= self.sequence:
                     raise ValueError("no place")
-            frames = []
+            frames, raw = list[_Frame](), 0
             offset = end
             for size, raw_size, groups in directory["frames"]:
                 if type(size) is not int or type(raw_size) is not int or min(size, raw_size) < 0:
                     raise TypeError
                 frames.append((offset, size, raw_size, [self._mentioned(*group) for group in groups]))
-                offset += size
+                offset, raw = offset + size, raw + raw_size
+            if raw > MAX_RAW_BYTES:
+                raise ValueError("too much")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
         if offset != len(self._data) - CHECKSUM_BYTES:
