@@ -14,7 +14,7 @@ from sidecar.adapters.segments.bounded import decompress
 from sidecar.adapters.segments.values import unpack
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import key_problem
-from sidecar.domain.records import TABLES, Group, Mention, Mentions, Place, Record, Version
+from sidecar.domain.records import MAX_VERSION, TABLES, Group, Mention, Mentions, Place, Record, Version
 
 if TYPE_CHECKING:
     from sidecar.adapters.crypto.sealing import Sealed, Sealer
@@ -129,7 +129,7 @@ class SegmentReader:
         """Raises TypeError, ValueError."""
         if key_problem(session_id) is not None:
             raise ValueError("no session")
-        if context is not None and not all(isinstance(device, str) and type(sequence) is int for device, sequence in context.items()):
+        if context is not None and not _is_vector(context):
             raise TypeError
         return (session_id, self._place(place)), Mention(bool(puts), context)
 
@@ -174,12 +174,21 @@ class SegmentReader:
                 for table, key, time, counter, seen, columns in rows:
                     if table < 0 or not isinstance(session_id, str) or not isinstance(key, str):
                         raise ValueError
+                    if not (type(time) is type(counter) is int and -MAX_VERSION <= time <= MAX_VERSION and 0 <= counter <= MAX_VERSION):
+                        raise ValueError
+                    if not (columns is None or type(columns) is dict) or not (seen is None or _is_vector(seen)):
+                        raise TypeError
                     if table < len(TABLES):
                         records.append(Record(TABLES[table], key, session_id, Version(time, counter, self.device), columns, seen))
                 self.skipped += len(rows) - len(records)  # of a table that a newer version shares: this one leaves them alone
                 yield (session_id, self._place(tuple(place))), records
         except (ValueError, TypeError) as error:
             raise corrupt(self.name, f"a frame is unreadable ({type(error).__name__})") from None
+
+
+def _is_vector(value: Any) -> bool:
+    """Whether it is a version vector."""
+    return type(value) is dict and all(isinstance(device, str) and type(sequence) is int for device, sequence in value.items())
 
 
 def joined(mentioned: Iterable[tuple[Place, Mention]]) -> Mentions:
