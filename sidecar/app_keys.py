@@ -284,7 +284,9 @@ def _require_other_passphrase(manifest: Mapping[str, Any], passphrase: str | Non
         secret_of_passphrase(manifest, passphrase)
     except SidecarError:
         return
-    raise SidecarError("invalidParams", "This passphrase opens the key that is to be replaced.", remedy="Take another one, or none: the recovery key is enough.")
+    raise SidecarError(
+        "invalidParams", "This passphrase opens the key that is to be replaced.", remedy="Take another one, or none: the recovery key is enough."
+    )
 
 
 def _entry(identity: Identity) -> str:

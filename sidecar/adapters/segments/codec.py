@@ -174,6 +174,7 @@ class SegmentReader:
                 for table, key, time, counter, seen, columns in rows:
                     if table < 0 or not isinstance(session_id, str) or not isinstance(key, str):
                         raise ValueError
+                    key.encode()
                     if not (type(time) is type(counter) is int and -MAX_VERSION <= time <= MAX_VERSION and 0 <= counter <= MAX_VERSION):
                         raise ValueError
                     if not (columns is None or type(columns) is dict) or not (seen is None or _is_vector(seen)):

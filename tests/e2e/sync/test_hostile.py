@@ -58,6 +58,8 @@ NONSENSE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "versions that are no numbers": [(SESSION, "ses_x", {**WHOLE, **TIMES}), (MESSAGE, "msg_x", {**TIMES, "data": '{"role":"user"}'})],
     "todo items that are lists": [(SESSION, "ses_x", {**WHOLE, **TIMES}), (TODO, "ses_x", {"items": [{"content": {"a": 1}, "status": [1], "position": 0}]})],
     "a deletion that saw a list": [(MESSAGE, "msg_1u", None)],  # type: ignore[list-item]
+    "a deletion of no text": [(MESSAGE, "\udcff", None)],  # type: ignore[list-item]
+    "a path that no system has": [(SESSION, "ses_x", {**WHOLE, **TIMES, "directory": {"base": "home", "rest": "x" * 5_000, "os": "posix"}})],
     "versions without end": [(SESSION, "ses_1", {"title": "last"})],
     "versions beyond SQLite": [(SESSION, "ses_1", {"title": "last"})],
     "the user's own rows": [(MESSAGE, "msg_1u", {**TIMES, "data": '{"role":"user"}'})],
