@@ -29,8 +29,8 @@ from sidecar.services.rows import load_value
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
+    from sidecar.adapters.git import TreeEntry
     from sidecar.adapters.git.fastimport import Content
-    from sidecar.adapters.git.repo import TreeEntry
     from sidecar.adapters.segments import Segment, SegmentWriter
 
 NEW_REF = "refs/compact/new"

@@ -23,7 +23,7 @@ ALGORITHM = "aes-256-gcm"
 SCRYPT = {"n": 1 << 16, "r": 8, "p": 1}
 MAX_SCRYPT = 8 * SCRYPT["n"] * SCRYPT["r"] * SCRYPT["p"]
 """Of n × r × p: 512 MB and some seconds. Whoever can write to the remote says how much is spent before anything can be checked."""
-_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_COMMIT = re.compile(r"^[0-9a-f]{40}\Z")
 Pairs = tuple[tuple[str, str], ...]
 
 
