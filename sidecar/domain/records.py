@@ -68,7 +68,7 @@ class Version(NamedTuple):
 
     def after(self, device: str) -> Version:
         """The next one, of this device; at the end of all numbers, where only a forged record can be, it stays there."""
-        if self.counter < MAX_VERSION:
+        if self.counter < MAX_VERSION and self.time <= MAX_VERSION:
             return Version(self.time, self.counter + 1, device)
         return Version(self.time + 1, 0, device) if self.time < MAX_VERSION else Version(MAX_VERSION, MAX_VERSION, device)
 
