@@ -226,12 +226,15 @@ class PreviewResult:
 
 @frozen
 class LinkResult:
+    """`encrypted`: false when whoever can read the remote will read everything; a person who expects a key to be asked for must be told."""
+
     vault_id: str
     device_id: str
     remote: str
     devices: list[Device]
     preview: PreviewResult
     linked: bool = True
+    encrypted: bool = True
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -240,7 +241,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
             stored_blob=Stored,
             checkout=lambda worktree: describe_checkout(worktree, self.settings.environ),
             checkout_stamp=checkout_stamp,
-            exists=lambda path: Path(path).is_dir(),
+            exists=os.path.isdir,  # no error for what no system takes for a path
             secrets=self._secret_tools(),
         )
 

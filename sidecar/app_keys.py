@@ -95,6 +95,7 @@ class KeyUseCases(Part):
 
         there, identity, heads = ws.ring, ws.identity, ws.heads or {}
         assert there is not None, "the vault is encrypted"
+        _require_other_passphrase(manifest, passphrase)
         forgotten = there.forgotten
         if forget is not None:
             if any(device == forget for device, _ in forgotten):
@@ -269,6 +270,23 @@ def _check_passphrase(passphrase: str | None) -> None:
         raise SidecarError(
             "invalidParams", f"A passphrase needs {MIN_PASSPHRASE} characters at least.", remedy="Take several words, or none: the recovery key is enough."
         )
+    if passphrase is not None and any(0xD800 <= ord(char) < 0xE000 for char in passphrase):
+        raise SidecarError("invalidParams", "The passphrase holds halves of characters.", remedy="Take letters, digits and spaces.")
+
+
+def _require_other_passphrase(manifest: Mapping[str, Any], passphrase: str | None) -> None:
+    """Raises invalidParams for the passphrase of the key that is replaced: whoever puts the old manifest back would have it open the old key."""
+    from sidecar.adapters.crypto.keys import secret_of_passphrase
+
+    if passphrase is None or not manifest.get("passphrase"):
+        return
+    try:
+        secret_of_passphrase(manifest, passphrase)
+    except SidecarError:
+        return
+    raise SidecarError(
+        "invalidParams", "This passphrase opens the key that is to be replaced.", remedy="Take another one, or none: the recovery key is enough."
+    )
 
 
 def _entry(identity: Identity) -> str:

@@ -200,7 +200,7 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     self._identity_path.unlink(missing_ok=True)
                     self._key_path.unlink(missing_ok=True)
                 raise
-            return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview)
+            return LinkResult(identity.vault_id, identity.device_id, self._display(remote), devices, preview, encrypted=identity.encryption != "none")
 
     @property
     def _scratch(self) -> Path:
@@ -269,7 +269,8 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     fetch_others(ws, task, ws.repo.remote_heads(task))
                     recover(ws, task)
                 preview = self._with_config_preview(ws, report.preview(ws, task), task)
-                return LinkResult(identity.vault_id, identity.device_id, self._display(identity.remote), report.remote_devices(ws, task), preview)
+                where, devices = self._display(identity.remote), report.remote_devices(ws, task)
+                return LinkResult(identity.vault_id, identity.device_id, where, devices, preview, encrypted=identity.encryption != "none")
 
     # --- who this device is --------------------------------------------------------------------------------------------
     @property

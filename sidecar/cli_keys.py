@@ -43,7 +43,7 @@ def read_secret(path: str | None, what: str) -> str | None:
         return None
     try:
         with Path(path).open("rb") as file:
-            return file.read(MAX_KEY_BYTES).decode("utf-8").strip()
+            return file.read(MAX_KEY_BYTES).decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SidecarError("invalidParams", f"The {what} file cannot be read: {reason}.", detail=path, remedy=f"Name the file that holds the {what}.") from None

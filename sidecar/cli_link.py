@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_DONE = 0
 _SESSIONS_SHOWN, _LINES_SHOWN = 20, 200
+_PLAIN = "Not encrypted: whoever can read or write there reads your conversations. Was this vault made with a key? Then somebody replaced it: do not sync."
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -54,7 +55,7 @@ def link(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, A
 
     def agrees(result: LinkResult) -> bool:
         seen.append(result)
-        return _agrees(result.preview, task)
+        return _agrees(result, task)
 
     try:
         result = sidecar.link(params, task, agrees if asks else None)
@@ -67,8 +68,14 @@ def link(sidecar: Sidecar, args: argparse.Namespace, task: Task) -> tuple[int, A
 
 
 # --- what the first sync would do ----------------------------------------------------------------------------------
-def _agrees(plan: PreviewResult, task: Task) -> bool:
-    """Ask when something that is here would change, or opencode would be able to run something new."""
+def _agrees(result: LinkResult, task: Task) -> bool:
+    """Ask when something that is here would change, opencode would be able to run something new, or everything goes out readable."""
+    plan = result.preview
+    if not result.encrypted:
+        with paused():
+            say(f"⚠️ {_PLAIN}")
+            if not yes("Link? [y/N] ", task):
+                return False
     if not _touches(plan):
         return True
     with paused():
@@ -103,6 +110,8 @@ def link_text(result: LinkResult) -> list[str]:
     others = [device.name for device in result.devices if not device.this_device]
     where = f"vault {result.vault_id[:8]} at {result.remote} (with {', '.join(others) or 'no other device yet'})"
     lines = [f"🔗 Linked to {where}" if result.linked else f"🔗 Not linked yet: {where}", "   The first sync would do this:", *preview_lines(result.preview)]
+    if not result.encrypted:
+        lines.insert(1, f"   ⚠️ {_PLAIN}")
     if any(file.change in ("in", "both", "deleteIn") for file in result.preview.files):
         lines.append("   Each file is kept before it is changed: `opencode-sidecar history` lists it, `restore CYCLE` brings it back.")
     return lines

@@ -6,6 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+MAX_COUNT = 1 << 53
+"""What a JavaScript number holds exactly; more is nobody's usage, and would not fit into the sum."""
+_STORED = (1 << 63) - 1
+
 
 def recompute(messages: Iterable[str]) -> dict[str, float | int]:
     """Sum cost and tokens over the assistant messages' `data`, in the order given: the same order gives the same bits."""
@@ -29,9 +33,9 @@ def recompute(messages: Iterable[str]) -> dict[str, float | int]:
             ("tokens_cache_read", cache.get("read")),
             ("tokens_cache_write", cache.get("write")),
         ):
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_COUNT:  # no NaN either
                 total[column] += value
-    return total
+    return {name: max(-_STORED, min(value, _STORED)) for name, value in total.items()}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -55,12 +55,22 @@ Value = Any  # a SQLite value, or for portable columns a JSON-like mapping
 VersionVector = dict[str, int]
 
 
+MAX_VERSION = 1 << 62
+"""Of a version's time and counter, and of a time below zero: SQLite holds no more than twice that. A record with more is refused."""
+
+
 class Version(NamedTuple):
     """Hybrid logical clock reading: Unix milliseconds, counter, device id. Totally ordered."""
 
     time: int
     counter: int
     device: str
+
+    def after(self, device: str) -> Version:
+        """The next one, of this device; at the end of all numbers, where only a forged record can be, it stays there."""
+        if self.counter < MAX_VERSION and self.time <= MAX_VERSION:
+            return Version(self.time, self.counter + 1, device)
+        return Version(self.time + 1, 0, device) if self.time < MAX_VERSION else Version(MAX_VERSION, MAX_VERSION, device)
 
 
 class Mention(NamedTuple):
@@ -121,10 +131,10 @@ def any_unseen(seen: Mapping[str, int], puts: Iterable[tuple[str, int]]) -> bool
 
 def next_version(device: str, time_ms: int, previous: Version | None) -> Version:
     """The version of a local change at `time_ms` that replaces `previous`: later than it whatever the clocks say."""
-    candidate = Version(time_ms, 0, device)
+    candidate = Version(max(-MAX_VERSION, min(time_ms, MAX_VERSION)), 0, device)
     if previous is None or candidate > previous:
         return candidate
-    return Version(previous.time, previous.counter + 1, device)
+    return previous.after(device)
 
 
 def diverged(groups: Iterable[tuple[str, int, VersionVector]]) -> bool:

@@ -29,13 +29,13 @@ from sidecar.services.rows import load_value
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
+    from sidecar.adapters.git import TreeEntry
     from sidecar.adapters.git.fastimport import Content
-    from sidecar.adapters.git.repo import TreeEntry
     from sidecar.adapters.segments import Segment, SegmentWriter
 
 NEW_REF = "refs/compact/new"
-SEGMENT_BYTES, SOURCE_BYTES, DIRECTORY_BYTES = 8 << 20, 48 << 20, 2 << 20
-"""Where a compacted segment ends: by what it will have (estimated), by what it is made from, and by the size of its directory."""
+SEGMENT_BYTES, RAW_BYTES, SOURCE_BYTES, DIRECTORY_BYTES = 8 << 20, 256 << 20, 48 << 20, 2 << 20
+"""Where a compacted segment ends: by what it will have (estimated), compressed and not, by what it is made from, and by the size of its directory."""
 MAX_REPLACED = 50_000
 """Former commits of the own branch that are remembered, so that a remote that was put back to one of them is recognised."""
 
@@ -139,11 +139,12 @@ class _Log:
 
 @dataclass
 class _Source:
-    """A file of the old log. `weight`: about so many bytes will be left of it."""
+    """A file of the old log. `weight`: about so many bytes will be left of it; `raw`: before they are compressed."""
 
     file: SegmentFile
     size: int
     weight: int = 0
+    raw: int = 0
     directory: int = 0
 
 
@@ -207,7 +208,7 @@ class _Rewrite:
                 dropped = survey.kept.dropped.get(place, frozenset())
                 kept += sum(weight for number, weight in enumerate(weights) if number not in dropped)
                 source.directory += 24 + len(place[0]) + 40 * len(mentions[place].context or ())
-            source.weight = source.size * kept // raw
+            source.weight, source.raw = source.size * kept // raw, kept
             sources.append(source)
         self._kept = survey.kept
         return sources[::-1]
@@ -302,8 +303,8 @@ def _parts(sources: Sequence[_Source]) -> Iterator[list[_Source]]:
     part: list[_Source] = []
     for source in sources:
         part.append(source)
-        full = sum(s.weight for s in part) >= SEGMENT_BYTES or sum(s.size for s in part) >= SOURCE_BYTES
-        if full or sum(s.directory for s in part) >= DIRECTORY_BYTES:
+        full = sum(s.weight for s in part) >= SEGMENT_BYTES or sum(s.raw for s in part) >= RAW_BYTES
+        if full or sum(s.size for s in part) >= SOURCE_BYTES or sum(s.directory for s in part) >= DIRECTORY_BYTES:
             yield part
             part = []
     if part:

@@ -17,13 +17,13 @@ from sidecar.services.setup import DEFAULT_BRANCH
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sidecar.adapters.git.repo import TreeEntry
+    from sidecar.adapters.git import TreeEntry
 
 SEALED_BRANCH, INDEX = "config", "index"
 MAX_FILES = 20_000
 MAX_FILE = 8 << 20
 MAX_INDEX = 16 << 20
-_BLOB = re.compile(r"^[0-9a-f]{64}$")
+_BLOB = re.compile(r"^[0-9a-f]{64}\Z")
 _RAW = 1 << 26
 
 

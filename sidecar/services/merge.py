@@ -234,6 +234,10 @@ def _plan_todo(
     record: Record, group: Group, columns: Row, row: ShadowRow | None, schema: Mapping[str, Any], known: ShadowRows, plan: Plan, env: Environment
 ) -> None:
     items = [{name: value for name, value in item.items() if name in schema} for item in columns.get("items", ())]
+    problem = next(filter(None, (env.problem_with(TODO, item) for item in items)), None)
+    if problem is not None:
+        plan.wait(QUARANTINED, problem)
+        return
     updated = last_update(items)
     after = ShadowRow(record.version, group.sequence, env.hash_row({"items": items, "time_updated": updated}), updated)
     if row is None or row.hash != after.hash:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Counts = Callable[[bytes, str], bool]
 MAX_SEGMENT_BYTES = 96 << 20
 REMOTE_REFS, KEPT_REFS = "refs/remotes/origin/sessions/", "refs/kept/"
-_BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})$")
-_SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})$")
+_BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})\Z")
+_SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})\Z", re.ASCII)
 
 
 def is_log_branch(branch: str) -> bool:

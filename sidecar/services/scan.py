@@ -75,7 +75,7 @@ class Scanner:
     def vanished(self, session_id: str, seen: VersionVector, known: ShadowRows) -> Change:
         """The tombstone of a whole session: it covers every row of it that this device had seen."""
         newest = max((row.version for row in known.values()), default=Version(self.clock.now(), 0, self.device))
-        version = Version(newest.time, newest.counter + 1, self.device)
+        version = newest.after(self.device)
         return Change(Record(SESSION, session_id, session_id, version, None, dict(seen)), None)
 
     def session(self, rows: SessionRows, known: ShadowRows, seen: VersionVector, *, derived_counters: bool) -> SessionScan:
@@ -93,7 +93,7 @@ class Scanner:
                 # An upgrade to 1.17 empties this table: its rows are never reported as deleted one by one.
                 scan.forgotten.append((table, key))
                 continue
-            version = Version(row.version.time, row.version.counter + 1, self.device)
+            version = row.version.after(self.device)
             changed.append(Change(Record(table, key, session_id, version, None, dict(seen)), None))
         if changed:
             scan.verdict = self._judge(changed, rows)

@@ -24,10 +24,13 @@ def key_of_head(ws: Workspace, commit: str) -> bytes:
     return (ws.repo.read_file(commit, SEALED_HEAD_FILE, limit=1 << 20) or b"")[:_ID_BYTES]
 
 
-def counted(ws: Workspace, device: str, head: str) -> str:
-    """The commit up to which the log of a device counts, `head` or one before it. Raises wrongKey, segmentCorrupt."""
+def counted(ws: Workspace, device: str, head: str, *, fetched: bool = False) -> str:
+    """The commit up to which the log of a device counts, `head` or one before it. Raises wrongKey, segmentCorrupt.
+
+    `fetched`: our own log counts no further than another one would: it comes from the remote, where others may have written it.
+    """
     ring = ws.ring
-    if ring is None or device == ws.identity.device_id:
+    if ring is None or (device == ws.identity.device_id and not fetched):
         return head
     forgotten = dict(ring.forgotten).get(device)
     if forgotten is not None:
@@ -47,11 +50,11 @@ def counted(ws: Workspace, device: str, head: str) -> str:
     )
 
 
-def vouched(ws: Workspace, device: str, commit: str, previous: str | None) -> Callable[[bytes, str], bool]:
+def vouched(ws: Workspace, device: str, commit: str, previous: str | None, *, fetched: bool = False) -> Callable[[bytes, str], bool]:
     """Whether a segment of the log at `commit` counts, by its first bytes and git's name for it. `previous`: as its head says."""
     ring = ws.ring
     old, bases, known = set[bytes](), list[str | None](), set[str]()
-    if ring is not None and ring.bounds is not None and device != ws.identity.device_id:
+    if ring is not None and ring.bounds is not None and (fetched or device != ws.identity.device_id):
         bound = dict(ring.bounds).get(device)
         if commit not in (bound, dict(ring.forgotten).get(device)):  # else all of it counts
             old, bases = {key.id for key in ring.retired}, [bound, previous]

@@ -213,6 +213,9 @@ export interface PreviewResult {
   guardedSessions: Array<Guarded>;
 }
 
+/**
+ * `encrypted`: false when whoever can read the remote will read everything; a person who expects a key to be asked for must be told.
+ */
 export interface LinkResult {
   vaultId: string;
   deviceId: string;
@@ -220,6 +223,7 @@ export interface LinkResult {
   devices: Array<Device>;
   preview: PreviewResult;
   linked: boolean;
+  encrypted: boolean;
 }
 
 export interface FindVaultsParams {

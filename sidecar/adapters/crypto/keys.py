@@ -6,8 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,8 +21,9 @@ from sidecar.domain.errors import SidecarError
 
 ALGORITHM = "aes-256-gcm"
 SCRYPT = {"n": 1 << 16, "r": 8, "p": 1}
-MAX_SCRYPT_N, MAX_SCRYPT_R, MAX_SCRYPT_P = 1 << 20, 16, 4
-_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+MAX_SCRYPT = 8 * SCRYPT["n"] * SCRYPT["r"] * SCRYPT["p"]
+"""Of n × r × p: 512 MB and some seconds. Whoever can write to the remote says how much is spent before anything can be checked."""
+_COMMIT = re.compile(r"^[0-9a-f]{40}\Z")
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -220,10 +223,11 @@ def secret_of_passphrase(manifest: Mapping[str, Any], passphrase: str) -> bytes:
     if not isinstance(entry, dict):
         raise SidecarError("wrongKey", "This vault has no passphrase.", remedy="Give its recovery key: `link REMOTE --key-file FILE`.")
     try:
-        n, r, p = int(entry["n"]), int(entry["r"]), int(entry["p"])
-        if entry["kdf"] != "scrypt" or not (1 < n <= MAX_SCRYPT_N and 1 <= r <= MAX_SCRYPT_R and 1 <= p <= MAX_SCRYPT_P):
+        numbers = [entry[name] for name in ("n", "r", "p")]
+        if entry["kdf"] != "scrypt" or not all(type(number) is int and 1 <= number <= MAX_SCRYPT for number in numbers) or math.prod(numbers) > MAX_SCRYPT:
             raise tampered()
-        return unwrap(_stretch(passphrase, base64.b64decode(entry["salt"]), n, r, p), str(entry["wrapped"]), str(manifest["vault"]))
+        salt, wrapped, vault = base64.b64decode(entry["salt"]), str(entry["wrapped"]), str(manifest["vault"])
+        return unwrap(_stretch(passphrase, salt, *numbers), wrapped, vault)
     except (KeyError, TypeError, ValueError):
         raise wrong_key() from None
 
@@ -241,9 +245,10 @@ def _with_passphrase(passphrase: str, secret: bytes, vault: str) -> dict[str, An
 
 
 def _stretch(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+    """Systems type the same letter as one character or as two."""
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    return Scrypt(salt, KEY_BYTES, n, r, p).derive(passphrase.encode())
+    return Scrypt(salt, KEY_BYTES, n, r, p).derive(unicodedata.normalize("NFC", passphrase).encode())
 
 
 def went_back() -> SidecarError:

@@ -23,12 +23,12 @@ class CatFile:
         self._process: subprocess.Popen[bytes] | None = None
         self._words: _Words | None = None
 
-    def read(self, name: str, *, limit: int) -> bytes | None:
-        """A blob by object name or `commit:path`; None when there is none. Raises segmentCorrupt for what is not a blob or too big."""
+    def read(self, name: str, *, limit: int, kind: str = "blob") -> bytes | None:
+        """An object by its name or `commit:path`; None when there is none. Raises segmentCorrupt for what is not of this kind or too big."""
         if "\n" in name:
             return None
         try:
-            return self._read(name, limit)
+            return self._read(name, limit, kind)
         except OSError:
             problem = self._ended(name)
             self.close()
@@ -37,7 +37,7 @@ class CatFile:
             self.close()  # the stream may be in the middle of an object
             raise
 
-    def _read(self, name: str, limit: int) -> bytes | None:
+    def _read(self, name: str, limit: int, wanted: str) -> bytes | None:
         stdin, stdout = self._pipes()
         stdin.write(name.encode("utf-8", "surrogateescape") + b"\n")
         stdin.flush()
@@ -50,8 +50,8 @@ class CatFile:
         if len(fields) != 3 or not fields[2].isdigit():
             raise damaged(name, "git could not read it")
         kind, size = fields[1].decode(), int(fields[2])
-        if kind != "blob" or size > limit:
-            raise damaged(name, f"a {kind} of {size} bytes where a blob of at most {limit} was expected")
+        if kind != wanted or size > limit:
+            raise damaged(name, f"a {kind} of {size} bytes where a {wanted} of at most {limit} was expected")
         data = stdout.read(size)
         if len(data) != size or stdout.read(1) != b"\n":
             raise self._ended(name)

@@ -59,6 +59,7 @@ def hardened(environ: Mapping[str, str]) -> dict[str, str]:
         GIT_OPTIONAL_LOCKS="0",
         GIT_NO_REPLACE_OBJECTS="1",
         GIT_DEFAULT_REF_FORMAT="files",
+        GIT_ALLOC_LIMIT="512m",  # sixteen kilobytes of a pack can say that they are gigabytes; nothing of ours is as large
         LC_ALL="C",
         LANGUAGE="C",
     )

@@ -43,7 +43,8 @@ _RULES = (
         where=_ANYWHERE,
     ),
     _Rule(
-        r"unable to parse [0-9a-f]{40} header",  # flipped bits, of which git may make a size that nothing has room for
+        r"unable to parse [0-9a-f]{40} header"  # flipped bits, of which git may make a size that nothing has room for
+        r"|attempting to allocate \d+ over limit",
         *_DAMAGED,
         where=_ANYWHERE,
     ),

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.adapters.files.private import private_folder
@@ -20,6 +19,7 @@ from sidecar.adapters.git.errors import MINIMUM, damaged, git_too_old
 from sidecar.adapters.git.fastimport import IDENTITY, Content, commit_stream
 from sidecar.adapters.git.refs import is_branch_name, is_sha, read_ref, read_refs
 from sidecar.adapters.git.run import Git
+from sidecar.adapters.git.trees import TreeEntry, changed
 from sidecar.adapters.git.urls import check_remote_url
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
@@ -31,16 +31,8 @@ QUIET_SECONDS = 600.0
 MAX_PACKS = 40
 MAX_LOOSE_FOLDERS = 200
 _SPECS_PER_FETCH = 100
-
-
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
-    """`size`: bytes, where it was asked for."""
-
-    path: str
-    mode: int
-    sha: str
-    size: int = 0
+_MAX_NAMES = 1 << 30
+"""Bytes of a list of all objects: each is there once, and has 41."""
 
 
 def git_version(environ: Mapping[str, str]) -> tuple[int, ...]:
@@ -218,15 +210,10 @@ class VaultRepo:
         return self._git.run("rev-list", _sha(commit)).decode().split()
 
     def new_files(self, old: str | None, new: str, prefix: str) -> list[TreeEntry]:
-        """Files under `prefix` that `new` has and `old` has not, or has with other content."""
+        """Files in a folder (`prefix`, with its slash) that `new` has and `old` has not, or has with other content. Raises segmentCorrupt."""
         if old is None or not self.has(old):
             return self.tree(new, prefix)
-        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT", old, _sha(new), "--", prefix).split(b"\0")
-        entries = []
-        for head, name in zip(output[0::2], output[1::2], strict=False):
-            _, mode, _, sha, _ = head.decode().lstrip(":").split(" ")
-            entries.append(TreeEntry(name.decode("utf-8", "surrogateescape"), int(mode, 8), sha))
-        return entries
+        return changed(self._objects, old, _sha(new), prefix)
 
     @staticmethod
     def blob_name(data: bytes) -> str:
@@ -307,7 +294,7 @@ class VaultRepo:
 
     def prune(self, task: Task, needed: Collection[str]) -> int | None:
         """Delete what no ref reaches. Bytes that came free; None when one of the objects that are `needed` would have gone: then nothing does."""
-        reachable = set(self._git.run("rev-list", "--objects", "--no-object-names", "--all", task=task).decode().split())
+        reachable = set(self._git.run("rev-list", "--objects", "--no-object-names", "--all", task=task, limit=_MAX_NAMES).decode().split())
         if not reachable.issuperset(needed):
             return None
         before = self.size_bytes()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sidecar.adapters.git.env import foreign_hidden, hardened
-from sidecar.adapters.git.errors import from_stderr, git_missing, killed, timed_out
+from sidecar.adapters.git.errors import damaged, from_stderr, git_missing, killed, timed_out
 from sidecar.adapters.git.progress import last_step
 from sidecar.adapters.process.group import new_group, stop_group
 from sidecar.domain.errors import SidecarError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from git.cmd import Git as GitPython
 
 POLL_SECONDS = 0.05
+MAX_OUTPUT = 64 << 20
+"""Of a list: a dozen trees that name each other sixteen times make more paths than any memory holds."""
+MAX_WORDS = 4 << 20
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 LINGER_SECONDS = 0.5
 """How long to wait for a pipe that outlives git: an ssh master or a credential daemon may hold it open for minutes."""
@@ -47,13 +50,15 @@ class Git:
         ok: Sequence[int] = (0,),
         network: bool = False,
         quiet_seconds: float | None = None,
+        limit: int = MAX_OUTPUT,
     ) -> bytes:
         """Standard output of `git ARGUMENTS`; `feed` goes to its standard input.
 
-        Raises SidecarError, or Cancelled through `task`. `quiet_seconds`: give up when git says nothing for so long.
+        Raises SidecarError, or Cancelled through `task`; segmentCorrupt for more than `limit` bytes. `quiet_seconds`: give up when git says
+        nothing for so long.
         """
         process = self.start(arguments, feeds=feed is not None)
-        talk = _Talk(process, feed)
+        talk = _Talk(process, feed, limit)
         try:
             talk.wait(task, phase, quiet_seconds)
         except BaseException:
@@ -93,20 +98,23 @@ class Git:
 
 
 class _Pipe(threading.Thread):
-    """Reads one pipe to its end."""
+    """Reads one pipe to its end, and keeps `limit` bytes of it; `over` when there was more."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
         super().__init__(daemon=True)
-        self._stream = stream
+        self._stream, self._limit = stream, limit
         self._into = io.BytesIO()
         self.heard = time.monotonic()
         self.latest = b""
+        self.over = False
         self.start()
 
     def run(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while chunk := self._stream.read1(1 << 16):  # type: ignore[attr-defined]
-                self._into.write(chunk)
+                self.over |= self._into.tell() + len(chunk) > self._limit
+                if not self.over:
+                    self._into.write(chunk)
                 self.heard, self.latest = time.monotonic(), chunk
 
     def close(self) -> None:
@@ -146,12 +154,12 @@ class _Feeder(threading.Thread):
 class _Talk:
     """The three pipes of one running git."""
 
-    def __init__(self, process: subprocess.Popen[bytes], feed: Iterable[bytes] | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], feed: Iterable[bytes] | None, limit: int) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
-        self._process = process
-        self.stdout = _Pipe(process.stdout)
-        self.stderr = _Pipe(process.stderr)
+        self._process, self._limit = process, limit
+        self.stdout = _Pipe(process.stdout, limit)
+        self.stderr = _Pipe(process.stderr, MAX_WORDS)
         self._feeder = _Feeder(process.stdin, feed) if feed is not None and process.stdin is not None else None
 
     def wait(self, task: Task | None, phase: str, quiet_seconds: float | None) -> None:
@@ -159,6 +167,8 @@ class _Talk:
         seen = b""
         while True:
             self.stdout.join(POLL_SECONDS)
+            if self.stdout.over:
+                raise damaged("a list", f"it is longer than {self._limit >> 20} MB")
             ended = self._process.poll() is not None
             if not ended and not self.stdout.is_alive():
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -177,6 +187,8 @@ class _Talk:
         for thread in (self.stdout, self.stderr, self._feeder):
             if thread is not None:
                 thread.join(LINGER_SECONDS)
+        if self.stdout.over:
+            raise damaged("a list", f"it is longer than {self._limit >> 20} MB")
         if task is not None and phase:
             _report(task, phase, self.stderr.data()[-4096:])
 

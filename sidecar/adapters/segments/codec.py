@@ -14,7 +14,7 @@ from sidecar.adapters.segments.bounded import decompress
 from sidecar.adapters.segments.values import unpack
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import key_problem
-from sidecar.domain.records import TABLES, Group, Mention, Mentions, Place, Record, Version
+from sidecar.domain.records import MAX_VERSION, TABLES, Group, Mention, Mentions, Place, Record, Version
 
 if TYPE_CHECKING:
     from sidecar.adapters.crypto.sealing import Sealed, Sealer
@@ -27,6 +27,8 @@ HEAD = struct.Struct(">4sBBHI")
 MAX_SEGMENT_BYTES = 64 << 20
 MAX_FRAME_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 8 << 20
+MAX_RAW_BYTES = 1 << 30
+"""Of all frames together: a session's records may lie in every one of them."""
 CHECKSUM_BYTES = 32
 SEALED_PREFIX_BYTES, KEY_ID_BYTES = 24, 8
 """Key id and salt, behind the head of a sealed segment."""
@@ -108,13 +110,15 @@ class SegmentReader:
                 self.first = int(directory["first"])
                 if not 0 < self.first <= self.sequence:
                     raise ValueError("no place")
-            frames = []
+            frames, raw = list[_Frame](), 0
             offset = end
             for size, raw_size, groups in directory["frames"]:
                 if type(size) is not int or type(raw_size) is not int or min(size, raw_size) < 0:
                     raise TypeError
                 frames.append((offset, size, raw_size, [self._mentioned(*group) for group in groups]))
-                offset += size
+                offset, raw = offset + size, raw + raw_size
+            if raw > MAX_RAW_BYTES:
+                raise ValueError("too much")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise corrupt(self.name, f"its directory is unreadable ({type(error).__name__})") from None
         if offset != len(self._data) - CHECKSUM_BYTES:
@@ -125,7 +129,7 @@ class SegmentReader:
         """Raises TypeError, ValueError."""
         if key_problem(session_id) is not None:
             raise ValueError("no session")
-        if context is not None and not all(isinstance(device, str) and type(sequence) is int for device, sequence in context.items()):
+        if context is not None and not _is_vector(context):
             raise TypeError
         return (session_id, self._place(place)), Mention(bool(puts), context)
 
@@ -170,12 +174,22 @@ class SegmentReader:
                 for table, key, time, counter, seen, columns in rows:
                     if table < 0 or not isinstance(session_id, str) or not isinstance(key, str):
                         raise ValueError
+                    key.encode()
+                    if not (type(time) is type(counter) is int and -MAX_VERSION <= time <= MAX_VERSION and 0 <= counter <= MAX_VERSION):
+                        raise ValueError
+                    if not (columns is None or type(columns) is dict) or not (seen is None or _is_vector(seen)):
+                        raise TypeError
                     if table < len(TABLES):
                         records.append(Record(TABLES[table], key, session_id, Version(time, counter, self.device), columns, seen))
                 self.skipped += len(rows) - len(records)  # of a table that a newer version shares: this one leaves them alone
                 yield (session_id, self._place(tuple(place))), records
         except (ValueError, TypeError) as error:
             raise corrupt(self.name, f"a frame is unreadable ({type(error).__name__})") from None
+
+
+def _is_vector(value: Any) -> bool:
+    """Whether it is a version vector."""
+    return type(value) is dict and all(isinstance(device, str) and type(sequence) is int for device, sequence in value.items())
 
 
 def joined(mentioned: Iterable[tuple[Place, Mention]]) -> Mentions:

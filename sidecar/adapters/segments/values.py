@@ -14,6 +14,9 @@ LARGE_VALUE_BYTES = 1 << 20
 CHUNK_BYTES = 32 << 20
 """No stored file is larger than this: git hosts refuse files of 100 MB."""
 
+_MANY_BYTES, MAX_CONTAINERS = 8 << 20, 1 << 21
+"""From how many bytes on lists and maps are counted: an empty one is one byte in a file, and seventy in memory."""
+
 _REF = 1
 _REF_HEAD = struct.Struct(">BQ")
 
@@ -46,6 +49,19 @@ def _ext_hook(code: int, data: bytes) -> BlobRef:
     return BlobRef(data[_REF_HEAD.size :], size, bool(is_text))
 
 
+class _Count:
+    """Called for every list and map that is read."""
+
+    def __init__(self) -> None:
+        self._left = MAX_CONTAINERS
+
+    def __call__(self, container: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("more lists and maps than any file of ours has")
+        return container
+
+
 class _Packers(threading.local):
     """A packer per thread: making one costs more than packing a row."""
 
@@ -63,7 +79,10 @@ def pack(value: Any) -> bytes:
 
 def unpack(data: bytes) -> Any:
     """Decode what `pack` made. Raises ValueError (or a subclass) on anything else."""
+    counted = _Count() if len(data) > _MANY_BYTES else None
     try:
-        return msgpack.unpackb(data, ext_hook=_ext_hook, unicode_errors="surrogateescape", strict_map_key=True, raw=False)
+        return msgpack.unpackb(
+            data, ext_hook=_ext_hook, list_hook=counted, object_hook=counted, unicode_errors="surrogateescape", strict_map_key=True, raw=False
+        )
     except (msgpack.exceptions.UnpackException, RecursionError) as error:
         raise ValueError(f"not MessagePack: {error}") from None

@@ -20,6 +20,8 @@ FRAME_BYTES = 4 << 20
 """Raw bytes after which a frame is closed: what a reader holds at once."""
 SEGMENT_BYTES = 8 << 20
 """Compressed bytes after which a segment is full."""
+RAW_BYTES = 256 << 20
+"""Raw bytes after which it is, however well they are compressed: a reader takes four times as much."""
 COMPRESSION_LEVEL = 6
 _PLAIN = STANDARD_COLUMNS.keys() - {TODO}
 """Tables whose only value of any size is `data`."""
@@ -58,12 +60,13 @@ class SegmentWriter:
         self._puts: dict[Place, bool] = {}
         self._contexts: dict[Place, VersionVector] = {}
         self._raw = 0
+        self._raw_closed = 0
         self._stored = 0
         self._blobs: dict[str, bytes] = {}
 
     @property
     def full(self) -> bool:
-        return self._stored >= SEGMENT_BYTES
+        return self._stored >= SEGMENT_BYTES or self._raw_closed >= RAW_BYTES
 
     def mention(self, place: Place, mention: Mention) -> None:
         """Say of a group what was said of it before, also when no record of it is left."""
@@ -127,6 +130,7 @@ class SegmentWriter:
         mentions = [(place, Mention(puts, self._contexts.get(place))) for place, puts in self._puts.items()]
         self._collect()
         self._closed += 1
+        self._raw_closed += len(raw)
         self._pending = (_compressing.submit(_compress, raw, self._sealed, self._closed), len(raw), mentions)
         self._groups, self._puts, self._contexts, self._raw = [], {}, {}, 0
 

@@ -80,7 +80,7 @@ def test_a_passphrase_does_instead_of_the_key(machine: Make, remote: Path, tmp_p
     assert a.cli("init", str(remote), "--passphrase-file", secret_file(tmp_path, "short"), expect=(1,))["error"]["kind"] == "invalidParams"
     a.cli("init", str(remote), "--passphrase-file", secret_file(tmp_path, PHRASE))
     assert b.cli("link", str(remote), "--passphrase-file", secret_file(tmp_path, PHRASE + "!"), expect=(1,))["error"]["kind"] == "wrongKey"
-    b.cli("link", str(remote), "--passphrase-file", secret_file(tmp_path, PHRASE))
+    b.cli("link", str(remote), "--passphrase-file", secret_file(tmp_path, "\ufeff" + PHRASE + "\r\n"))  # as an editor on Windows saves it
     turn(a, "1")
     a.cli("sync")
     b.cli("sync")

@@ -182,7 +182,7 @@ def test_at_a_terminal_one_is_picked(tmp_path: Path, hub: GitHub, a: OnGitHub) -
     commit_in(hub.add("ada/opencode-sidecar-vault").path, "main", {".opencode-sidecar/vault.json": "{}"})
     for answer in ("3\n", "0\n", "x\n"):
         assert at_terminal(b, ["link", "--github"], {"Which one? [1-2]": answer})[0] == 130
-    assert at_terminal(b, ["link", "--github"], {"Which one? [1-2]": "2\n"})[0] == 0
+    assert at_terminal(b, ["link", "--github"], {"Which one? [1-2]": "2\n", "Link? [y/N]": "y\n"})[0] == 0
     assert b.cli("status")["remote"] == "https://github.com/ada/opencode-sync.git"
 
 

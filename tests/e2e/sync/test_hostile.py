@@ -26,6 +26,11 @@ DEVICE = "e" * 32
 V = Version(1_700_000_000_000, 0, DEVICE)
 WHOLE = {"project_id": {"ids": ["p" * 40]}, "directory": {"base": "project", "rest": "", "os": "posix"}, "title": "t", "slug": "s", "version": "1"}
 TIMES = {"time_created": 1_700_000_000_000, "time_updated": 1_700_000_000_000}
+VERSIONS = {
+    "versions that are no numbers": Version("soon", 0, DEVICE),  # type: ignore[arg-type]
+    "versions without end": Version(2**63 - 1, 2**63 - 1, DEVICE),
+    "versions beyond SQLite": Version(2**64 - 1, 0, DEVICE),
+}
 NONSENSE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "project ids of another type": [(SESSION, "ses_x", {**WHOLE, **TIMES, "project_id": {"ids": 7}})],
     "no project at all": [(SESSION, "ses_x", {**WHOLE, **TIMES, "project_id": "p" * 40})],
@@ -51,6 +56,12 @@ NONSENSE: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "a frame that is none": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
     "a frame of gigabytes": [(SESSION, "ses_x", {**WHOLE, **TIMES})],
     "versions that are no numbers": [(SESSION, "ses_x", {**WHOLE, **TIMES}), (MESSAGE, "msg_x", {**TIMES, "data": '{"role":"user"}'})],
+    "todo items that are lists": [(SESSION, "ses_x", {**WHOLE, **TIMES}), (TODO, "ses_x", {"items": [{"content": {"a": 1}, "status": [1], "position": 0}]})],
+    "a deletion that saw a list": [(MESSAGE, "msg_1u", None)],  # type: ignore[list-item]
+    "a deletion of no text": [(MESSAGE, "\udcff", None)],  # type: ignore[list-item]
+    "a path that no system has": [(SESSION, "ses_x", {**WHOLE, **TIMES, "directory": {"base": "home", "rest": "x" * 5_000, "os": "posix"}})],
+    "versions without end": [(SESSION, "ses_1", {"title": "last"})],
+    "versions beyond SQLite": [(SESSION, "ses_1", {"title": "last"})],
     "the user's own rows": [(MESSAGE, "msg_1u", {**TIMES, "data": '{"role":"user"}'})],
 }
 
@@ -90,9 +101,8 @@ def _publish(machine: Machine, remote: Path, case: str) -> None:
     """As a device that knows the format and has push access could."""
     writer = SegmentWriter(DEVICE, 1)
     for table, key, columns in NONSENSE[case]:
-        session = "ses_1" if case == "the user's own rows" else "ses_x"
-        version = Version("soon", 0, DEVICE) if case == "versions that are no numbers" else V  # type: ignore[arg-type]
-        writer.add(Record(table, key, session, version, columns))
+        session = "ses_1" if key in ("ses_1", "msg_1u") else "ses_x"
+        writer.add(Record(table, key, session, VERSIONS.get(case, V), columns, [1] if columns is None else None))  # type: ignore[arg-type]
     if case == "a directory that names what is not there":
         writer._puts["ses_ghost", 1] = True
     with pytest.MonkeyPatch.context() as patch:

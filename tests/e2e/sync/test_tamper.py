@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits, tamper
 from tests.support.machines import Machine, bare_remote
+from tests.support.terminal import at_terminal
 
 Make = Callable[..., Machine]
 LARGE = "a large value " * 120_000
@@ -164,6 +166,10 @@ def test_taking_the_encryption_off_is_refused(pair: Pair, tmp_path: Path, machin
     with pytest.raises(SidecarError) as caught:
         c.sidecar.link(LinkParams(str(pair.remote), key=pair.key), Task())
     assert caught.value.kind == "wrongKey", "a person who gave a key would have published in plain text"
+    if os.name == "posix":  # and one who waits to be asked for it
+        status, screen = at_terminal(c, ["link", str(pair.remote)], {"[y/N]": "\n"})
+        assert "Not encrypted" in screen
+        assert (status, (c.own_state / "device.json").exists()) == (130, False), "nobody was asked before everything went out in plain text"
     turn(pair.b, "9")
     run(pair.b)
     assert b"hello 9" not in tamper.every_byte(pair.remote)

@@ -88,6 +88,26 @@ def test_a_passphrase_opens_and_another_does_not(ring: KeyRing, passphrase: str)
     assert caught.value.kind == "wrongKey"
 
 
+def test_a_letter_typed_as_one_character_or_as_two_is_the_same_letter() -> None:
+    """macOS and Linux differ in that."""
+    composed, apart = "\u00fcber alle Berge", "u\u0308ber alle Berge"
+    ring = KeyRing(VaultKey.new())
+    for made, given_ in ((composed, apart), (apart, composed)):
+        assert module.secret_of_passphrase(ring.manifest(VAULT, 1, made), given_) == ring.current.secret, "the vault is locked on the other system"
+
+
+@pytest.mark.parametrize("change", [{"n": 1 << 20, "r": 16}, {"n": 1 << 20, "p": 4}, {"n": 1 << 18, "p": 3}, {"n": float("inf")}, {"n": 0}, {"r": 1.5}])
+def test_nobody_without_the_key_says_how_hard_we_work(change: dict[str, Any]) -> None:
+    """Before anything is computed: what it says is checked afterwards only."""
+    manifest = KeyRing(VaultKey.new()).manifest(VAULT, 1, "a long passphrase")
+    manifest["passphrase"] = {**manifest["passphrase"], **change}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_stretch", lambda *_: pytest.fail("minutes and gigabytes are spent on what anybody wrote"))
+        with pytest.raises(SidecarError) as caught:
+            module.secret_of_passphrase(manifest, "a long passphrase")
+    assert caught.value.kind == "remoteNotVault"
+
+
 @pytest.mark.parametrize("change", [{"n": 1 << 30}, {"r": 1 << 20}, {"p": 1 << 20}, {"n": -1}, {"n": "x"}, {"kdf": "md5"}, {"salt": 7}, {"wrapped": "!"}])
 def test_a_manifest_cannot_make_us_work_for_hours_or_fail_without_words(change: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -24,13 +24,17 @@ REF = f"refs/heads/{BRANCH}"
 def test_a_commit_holds_exactly_what_was_given(vault: VaultRepo) -> None:
     odd = {"head.json": b"{}", 'blob/with "quotes" ☃': b"\0\xff", "seg/0000000/000000001-ab": b"x" * 100_000}
     first = vault.commit(REF, None, odd, "one", 1_700_000_000)
-    second = vault.commit(REF, first, {"head.json": b"{2}"}, "two", 1_700_000_001)
+    second = vault.commit(
+        REF, first, {"head.json": b"{2}", 'blob/with "quotes" ☃': b"", "blob/0/1": b"new", "seg/0000000/000000002-cd": b""}, "two", 1_700_000_001
+    )
     assert vault.local_ref(REF) == second
-    assert {entry.path for entry in vault.tree(second)} == odd.keys()
+    assert {entry.path for entry in vault.tree(first)} == odd.keys()
     assert vault.read_file(second, "head.json", limit=100) == b"{2}"
     assert vault.read_file(first, 'blob/with "quotes" ☃', limit=100) == b"\0\xff"
     assert vault.read_file(first, "missing", limit=100) is None
-    assert [entry.path for entry in vault.new_files(first, second, "head.json")] == ["head.json"]
+    assert {entry.path for entry in vault.new_files(first, second, "blob/")} == {"blob/0/1", 'blob/with "quotes" ☃'}
+    assert [(entry.path, entry.mode) for entry in vault.new_files(first, second, "seg/")] == [("seg/0000000/000000002-cd", 0o100644)]
+    assert vault.new_files(first, second, "no/") == []
     (blob,) = [entry.sha for entry in vault.tree(first, "seg/0000000/000000001-ab")]
     assert blob == vault.blob_name(b"x" * 100_000)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sidecar.adapters.segments import SegmentReader, SegmentWriter
 from sidecar.adapters.segments import writer as writer_module
 from sidecar.adapters.segments.bounded import decompress
+from sidecar.adapters.segments.values import MAX_CONTAINERS, unpack
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import MESSAGE, PART, SESSION, TABLES, Mention, Record, Version
 
@@ -185,6 +186,38 @@ def test_six_kilobytes_do_not_become_gigabytes() -> None:
     unsized = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(100 << 20))
     with pytest.raises(ValueError, match="size"):
         decompress(unsized, 1000)
+
+
+@pytest.mark.parametrize("empty", [b"\x80", b"\x90"], ids=["maps", "lists"])
+def test_megabytes_of_nothing_do_not_become_gigabytes(empty: bytes) -> None:
+    """An empty list is a byte in a file, which compresses well, and seventy in memory."""
+    count = MAX_CONTAINERS * 5
+    with pytest.raises(ValueError, match="lists and maps"):
+        unpack(b"\xdd" + count.to_bytes(4, "big") + empty * count)
+
+
+def test_frames_that_are_small_one_by_one_do_not_become_gigabytes_together() -> None:
+    frame = bytearray(60 << 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "_compress", lambda *_: zstandard.ZstdCompressor().compress(frame))
+        writer = SegmentWriter(DEVICE, 1)
+        for _ in range(20):
+            writer.add(Record(PART, "prt_1", "ses_1", Version(1, 0, DEVICE), {"data": "x"}))
+            writer._close_frame()
+            assert writer._pending is not None
+            writer._pending = (writer._pending[0], len(frame), writer._pending[2])
+        segment = writer.finish()
+    with pytest.raises(SidecarError, match="directory"):
+        read(segment.data, segment.path)
+
+
+def test_a_segment_ends_however_well_it_is_compressed() -> None:
+    writer = SegmentWriter(DEVICE, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "RAW_BYTES", 10 << 20)
+        for number in range(20):
+            writer.add(Record(PART, f"prt_{number}", "ses_1", Version(1, 0, DEVICE), {"data": "x" * 1_000_000}))
+        assert writer.full, "a reader would refuse it for its size"
 
 
 @given(st.binary(max_size=200), st.integers(0, 1000))
