@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,47 +9,23 @@ from typing import Any
 
 import pytest
 
-from tests.support import edits
+from tests.support import questions
 from tests.support.machines import Machine
+from tests.support.questions import COPY, LATER, SAME, copied, sessions, set_back
 from tests.support.rawclient import RawClient
 from tests.support.tamper import logs
 
-Make = Callable[..., Machine]
-SAME, COPY, LATER = "This is the original, restored from a backup", "This is a copy: give it its own identity", "Later"
 CAPABLE = {"window": {"showMessage": {}}}
 
 
-def work(machine: Machine, name: str) -> None:
-    db = machine.connect()
-    edits.new_session(db, f"ses_{name}", int(time.time() * 1000) - 60_000)
-    edits.add_turn(db, f"ses_{name}", name, int(time.time() * 1000) - 60_000)
-    db.close()
-
-
-def sessions(machine: Machine) -> set[str]:
-    return {row[0] for row in machine.sql("SELECT id FROM session")}
+@pytest.fixture
+def original(tmp_path: Path, remote: Path) -> Machine:
+    return questions.original(tmp_path / "a", remote)
 
 
 @pytest.fixture
-def original(machine: Make, remote: Path) -> Machine:
-    a = machine("a")
-    work(a, "first")
-    a.cli("init", str(remote))
-    a.cli("sync")
-    return a
-
-
-@pytest.fixture
-def copy(original: Machine, machine: Make) -> Machine:
-    """The original's state and database on another machine; both have worked on, and the original has synced."""
-    clone = machine("clone")
-    original.sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copytree(original.root / "state", clone.root / "state", dirs_exist_ok=True)
-    shutil.copyfile(original.db, clone.db)
-    for one, name in ((original, "mine"), (clone, "its")):
-        work(one, name)
-    original.cli("sync")
-    return clone
+def copy(original: Machine, tmp_path: Path) -> Machine:
+    return copied(original, tmp_path / "clone")
 
 
 @pytest.fixture
@@ -105,18 +80,9 @@ def test_a_copy_gets_an_identity_of_its_own(original: Machine, copy: Machine, re
 
 
 def test_the_original_goes_on_with_its_log(original: Machine, remote: Path, tmp_path: Path, connect: Callable[[Machine], RawClient]) -> None:
-    original.sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copytree(original.root / "state", tmp_path / "backup")
-    database = shutil.copyfile(original.db, tmp_path / "opencode.db")
-    work(original, "published")
-    original.cli("sync")
-    before, device = logs(remote), original.cli("status")["deviceId"]
-    shutil.rmtree(original.root / "state")
-    shutil.copytree(tmp_path / "backup", original.root / "state")
-    for path in original.db.parent.glob("opencode.db*"):
-        path.unlink()
-    shutil.copyfile(database, original.db)
-    work(original, "since")
+    device = original.cli("status")["deviceId"]
+    set_back(original, tmp_path / "backup")
+    before = logs(remote)
     client = connect(original)
     client.initialize(capabilities=CAPABLE)
     refused(client)

@@ -10,22 +10,14 @@ from typing import Any
 import pytest
 
 from tests.support import edits
-from tests.support.machines import Machine, bare_remote, from_schema
+from tests.support.machines import Machine, bare_remote
+from tests.support.questions import COUNT, a_minute_ago, vanish, with_many_sessions
 from tests.support.rawclient import RawClient
-
-COUNT = 22
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    found, remote = from_schema(tmp_path / "a"), bare_remote(tmp_path / "remote.git")
-    db = found.connect()
-    for number in range(COUNT):
-        edits.new_session(db, f"ses_{number:02}", int(time.time() * 1000) - 60_000)
-    db.close()
-    found.cli("init", str(remote), "--encryption", "none")
-    found.cli("sync")
-    return found
+    return with_many_sessions(tmp_path / "a", bare_remote(tmp_path / "remote.git"))
 
 
 @pytest.fixture
@@ -33,13 +25,6 @@ def client(machine: Machine) -> Iterator[RawClient]:
     found = RawClient(machine.environ)
     yield found
     found.kill()
-
-
-def vanish(machine: Machine) -> None:
-    db = machine.connect()
-    for (session,) in db.execute("SELECT id FROM session").fetchall():
-        edits.delete_session(db, session)
-    db.close()
 
 
 def question(client: RawClient) -> dict[str, Any]:
@@ -105,7 +90,7 @@ def test_a_yes_to_fewer_deletions_deletes_nothing_more(machine: Machine, client:
     """A mass of other sessions vanishes between question and answer, and no cycle has seen it."""
     db = machine.connect()
     for number in range(3):
-        edits.new_session(db, f"ses_kept{number}", int(time.time() * 1000) - 60_000)
+        edits.new_session(db, f"ses_kept{number}", a_minute_ago())
     db.close()
     client.initialize(capabilities={"window": {"showMessage": {}}})
     client.call("sync/run", {})
