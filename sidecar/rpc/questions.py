@@ -22,7 +22,7 @@ SAME, COPY = "This is the original, restored from a backup", "This is a copy: gi
 LATER = "Later"
 _CLONED = (
     "Another machine publishes under this device's identity: the state of this one was copied, or restored from a backup. "
-    "Nothing goes out from here until it is known which. Neither answer loses anything."
+    "Nothing goes out until it is known which; either answer keeps everything."
 )
 
 Call = tuple[str, Any]

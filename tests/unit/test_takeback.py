@@ -212,9 +212,10 @@ def test_a_network_that_goes_while_the_new_identity_is_made_leaves_it_with_its_k
     def cut(*_: object, **__: object) -> None:
         raise SidecarError("remoteUnreachable", "The network has gone.")
 
-    with monkeypatch.context() as patch, pytest.raises(SidecarError):
+    with monkeypatch.context() as patch:
         patch.setattr("sidecar.services.report.preview", cut)
-        a.sidecar.link(LinkParams(str(remote), new_device=True), Task())
+        with pytest.raises(SidecarError):
+            a.sidecar.link(LinkParams(str(remote), new_device=True), Task())
     work(a, "since")
     settled(a, b)
     assert a.sidecar.status(StatusParams(), Task()).device_id != before

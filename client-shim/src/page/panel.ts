@@ -75,7 +75,7 @@ export class SidecarPanel extends Base {
       tabs,
       head: h("header", { class: "row" }),
       notice: h("div", { class: "live", role: "status", "aria-live": "polite" }),
-      questions: h("div", { class: "live", "aria-live": "polite" }),
+      questions: h("div", { class: "live stack", "aria-live": "polite" }),
       progress: new ProgressView(() => void this.#model?.cancel()),
       spoken: h("div", { class: "hidden-text", role: "status", "aria-live": "polite" }),
       setup: h("div", { class: "stack setup" }),

@@ -146,7 +146,9 @@ export class SyncHost {
   /** opencode lets a plugin show no buttons: it is told where they are. Open until the page or somebody else answers; nothing waits for it. */
   #asked({ kind, message, signal }: Question): Promise<null> {
     const command = COMMANDS[kind];
-    this.#toast(2, `❓ ${message} Answer on the page that /sync-page opens${command === undefined ? "" : `, or in a terminal with ${command}`}.`, QUESTION_MS);
+    const text = `❓ ${message} Answer: /sync-page${command === undefined ? "" : `, or ${command}`}.`;
+    this.#log("warn", text);
+    this.#toast(2, text, QUESTION_MS);
     return new Promise((resolve) => signal.addEventListener("abort", () => resolve(null), { once: true }));
   }
 

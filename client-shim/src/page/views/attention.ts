@@ -38,7 +38,7 @@ function group(model: Model, reason: string, entries: Attention[], busy: boolean
     h("p", {}, known.text),
     h("ul", { class: "list" }, ...(choices.length > 0 ? choices.map((conflict) => conflictItem(model, conflict, busy)) : shown.slice(0, SHOWN).map(item))),
     choices.length === 0 && shown.length > SHOWN && h("p", { class: "soft" }, `and ${shown.length - SHOWN} more`),
-    reason === "identity" && h("div", { class: "row" }, ...answersTo(model, "identityCloned", confirm)),
+    reason === "identity" && h("div", { class: "answers" }, ...answersTo(model, "identityCloned", confirm)),
     reason === "guard" &&
       h(
         "div",

@@ -15,7 +15,7 @@ export function questionsView(model: Model, confirm: Confirm): Node[] {
       h(
         "section",
         { class: "notice warn", "aria-label": "A question" },
-        h("div", { class: "stack words wrap" }, h("div", {}, question.message), h("div", { class: "row" }, ...answers(model, question, confirm), h("button", { type: "button", key: `later-${question.id}`, onclick: () => model.putOff(question) }, LATER))),
+        h("div", { class: "words wrap" }, h("div", {}, question.message), h("div", { class: "answers" }, ...answers(model, question, confirm), later(model, question))),
       ),
     );
 }
@@ -24,6 +24,11 @@ export function questionsView(model: Model, confirm: Confirm): Node[] {
 export function answersTo(model: Model, kind: string, confirm: Confirm): Node[] {
   const open = model.questions.find((question) => question.kind === kind);
   return open === undefined ? [] : answers(model, open, confirm);
+}
+
+/** It stays with what waits, and with the app. */
+function later(model: Model, question: PanelQuestion): Node {
+  return h("button", { type: "button", class: "quiet", key: `later-${question.id}`, onclick: () => model.putOff(question) }, LATER);
 }
 
 function answers(model: Model, question: PanelQuestion, confirm: Confirm): Node[] {
