@@ -56,7 +56,8 @@ export class Questions {
   #put(open: Open, handler: QuestionHandler): void {
     open.deciding.add(handler);
     const decided = (action: MessageAction | null): void => this.#decided(open, handler, action);
-    void Promise.resolve(open.question).then(handler).then(decided, () => decided(null));
+    const asked = Promise.resolve(open.question).then((question) => (question.signal.aborted ? null : handler(question)));
+    void asked.then(decided, () => decided(null));
   }
 
   #decided(open: Open, handler: QuestionHandler, action: MessageAction | null | undefined): void {

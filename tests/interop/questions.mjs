@@ -116,6 +116,7 @@ const doings = {
       "one thinks, and leaves": await ask([never], ({ ends }) => ends[0]()),
       "one comes later": await ask([never], ({ board }) => void board.add(no)),
       "it is withdrawn": await ask([never], ({ withdrawn }) => withdrawn.abort()),
+      "it is withdrawn at once": await ask([() => void (seen.phantom = true)], ({ withdrawn }) => withdrawn.abort()),
       "it is withdrawn before": await ask([no], undefined, (() => { const gone = new AbortController(); gone.abort(); return gone; })()),
     };
   },
