@@ -90,11 +90,15 @@ class MessageAction:
 
 @frozen
 class QuestionParams:
-    """`type` as in `MessageParams`. The answer is the chosen one of `actions`, or null."""
+    """`type` as in `MessageParams`. The answer is the chosen one of `actions`, or null.
+
+    `kind`, beside what LSP has: what it is about, deletionGuard or identityCloned.
+    """
 
     type: int
     message: str
     actions: list[MessageAction]
+    kind: str
 
 
 @frozen

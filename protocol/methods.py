@@ -154,7 +154,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "toClient",
         common.QuestionParams,
         common.MessageAction,
-        doc="A question with answers, to hosts whose capabilities have `window.showMessage`; a `sync/run` follows from the answer.",
+        doc="A question with answers, to hosts whose capabilities have `window.showMessage`; the sidecar carries the answer out.",
     ),
     Method("window/logMessage", "notification", "toClient", common.MessageParams, doc="A line for the host's log."),
     Method("sync/didChangeStatus", "notification", "toClient", sync.StatusChanged, doc="A cycle began, ended or failed."),

@@ -136,7 +136,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
 
         if setup.read_identity(self._identity_path) is None:
             return StatusResult(configured=False, database=str(self.settings.db))
-        with self._ours(), self._workspace(remote=False) as ws:
+        with self._ours(), self._workspace(remote=False, alone=False) as ws:
             return self._with_config_status(report.status(ws, running=self._running is not None))
 
     def preview(self, params: CycleParams, task: Task) -> PreviewResult:
@@ -178,7 +178,8 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
             repo.close()
 
     @contextmanager
-    def _workspace(self, identity: Identity | None = None, *, remote: bool = True) -> Iterator[Workspace]:
+    def _workspace(self, identity: Identity | None = None, *, remote: bool = True, alone: bool = True) -> Iterator[Workspace]:
+        """`alone`: nobody else is at work here. Otherwise no repository is made where there is none: somebody may be making one."""
         from sidecar.adapters.git import VaultRepo
         from sidecar.adapters.sqlite.journal import Journal
         from sidecar.adapters.sqlite.opencode_db import OpencodeDb
@@ -191,7 +192,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         shadow = Shadow(self.settings.own_state / "shadow.db")
         journal = Journal(self.settings.own_state / "journal.db")
         db = OpencodeDb(self.settings.db)
-        repo = VaultRepo.create(self.settings.own_state / "vault.git", self.settings.environ)
+        repo = (VaultRepo.create if alone else VaultRepo)(self.settings.own_state / "vault.git", self.settings.environ)
         try:
             if remote:
                 repo.clear_locks()

@@ -194,8 +194,8 @@ class SetupUseCases(ConfigUseCases, KeyUseCases):
                     preview = shown if shown is not None and shown.cycle_id else self._first_preview(ws, task, without_database=without_database)
                     devices = report.remote_devices(ws, task)
             except SidecarError as error:
-                if error.kind in _DATABASE:
-                    raise  # linked all the same: the remedy is about the database, and sync works once it is there
+                if error.kind in _DATABASE or params.new_device:
+                    raise  # linked all the same: sync works once what is wrong is mended, and an identity that was given up has no way back
                 if known is None:
                     self._identity_path.unlink(missing_ok=True)
                     self._key_path.unlink(missing_ok=True)

@@ -1,6 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { SidecarError, SidecarGoneError } from "./errors.js";
 import { SidecarNotFoundError } from "./locate.js";
-import { type Answer, PANEL_METHODS, type PanelError, type PanelEvent, type PanelMethod } from "./page/port.js";
+import type { MessageAction } from "./generated/protocol.js";
+import { type Answer, PANEL_METHODS, type PanelError, type PanelEvent, type PanelMethod, type PanelQuestion } from "./page/port.js";
+import type { Question } from "./questions.js";
 import type { Method, Sidecar } from "./sidecar.js";
 
 export interface PanelBridgeOptions {
@@ -21,6 +24,8 @@ const PARAMS: Record<PanelMethod, readonly string[]> = {
   "sync/restore": ["cycle", "session"],
   "sync/doctor": [],
   "sync/resolve": ["path", "choice"],
+  "sidecar/questions": [],
+  "sidecar/answer": ["id", "title"],
   "window/workDoneProgress/cancel": ["token"],
 };
 const CANCEL = "window/workDoneProgress/cancel";
@@ -35,6 +40,7 @@ export class PanelBridge {
   readonly #onJoined: (() => void) | undefined;
   readonly #listeners = new Set<(event: PanelEvent, params: unknown) => void>();
   readonly #running = new Map<string | number, AbortController>();
+  readonly #questions = new Map<string, { question: PanelQuestion; settle: (action: MessageAction | null) => void }>();
 
   constructor(sidecar: Sidecar, options: PanelBridgeOptions = {}) {
     this.#sidecar = sidecar;
@@ -42,6 +48,7 @@ export class PanelBridge {
     this.#onJoined = options.onJoined;
     sidecar.on("sync/didChangeStatus", (params) => this.#tell("sync/didChangeStatus", params));
     sidecar.on("sync/didApply", (params) => this.#tell("sync/didApply", params));
+    if (this.#methods.has("sidecar/answer")) sidecar.onQuestion((question) => this.#ask(question));
     sidecar.onGone((error) => this.#tell("sidecar/gone", { message: error.message }));
   }
 
@@ -73,6 +80,8 @@ export class PanelBridge {
       this.#running.get(params["token"] as string)?.abort();
       return null;
     }
+    if (method === "sidecar/questions") return [...this.#questions.values()].map(({ question }) => question);
+    if (method === "sidecar/answer") return { answered: this.#answer(rest["id"], rest["title"]) };
     if (token === undefined || token === null) return this.#sidecar.call(method as Method, rest as never);
     if ((typeof token !== "string" && typeof token !== "number") || this.#running.has(token)) throw refused("A workDoneToken is used once.");
     const abort = new AbortController();
@@ -82,6 +91,30 @@ export class PanelBridge {
     } finally {
       this.#running.delete(token);
     }
+  }
+
+  /** Open until a page answers it, or it settles elsewhere; also for a page that is opened later. */
+  #ask({ signal, ...question }: Question): Promise<MessageAction | null> {
+    const id = randomUUID();
+    return new Promise((resolve) => {
+      const settle = (action: MessageAction | null): void => {
+        if (!this.#questions.delete(id)) return;
+        resolve(action);
+        this.#tell("sidecar/didChangeQuestions", {});
+      };
+      this.#questions.set(id, { question: { ...question, id }, settle });
+      signal.addEventListener("abort", () => settle(null), { once: true });
+      this.#tell("sidecar/didChangeQuestions", {});
+    });
+  }
+
+  #answer(id: unknown, title: unknown): boolean {
+    const found = this.#questions.get(id as string);
+    if (found === undefined) return false;
+    const action = found.question.actions.find((one) => one.title === title);
+    if (action === undefined) throw refused("That is none of its answers.", typeof title === "string" ? title : "");
+    found.settle(action);
+    return true;
   }
 
   #tell(event: PanelEvent, params: unknown): void {

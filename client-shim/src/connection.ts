@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 // `vscode-jsonrpc/node` without extension: the only spelling that Node and Bun both resolve.
 import {
+  type CancellationToken,
   CancellationTokenSource,
   createMessageConnection,
   type MessageConnection,
@@ -11,7 +12,7 @@ import {
 } from "vscode-jsonrpc/node";
 import { abortError, SidecarError } from "./errors.js";
 import { FrameReader, type OutputHandler } from "./frames.js";
-import { type ErrorData, ErrorCodes, type Notifications, type Requests, TAKES_NO_TOKEN } from "./generated/protocol.js";
+import { type ErrorData, ErrorCodes, type MessageAction, type Notifications, type QuestionParams, type Requests, TAKES_NO_TOKEN } from "./generated/protocol.js";
 
 export interface ProgressBegin {
   kind: "begin";
@@ -60,6 +61,8 @@ export class Connection {
   readonly #pending = new Set<(reason: Error) => void>();
   readonly #handlers = new Map<string, Set<Handler>>();
   readonly #outputs: OutputHandler[] = [];
+  /** Ends questions that nobody has answered. */
+  readonly #asked = new Set<() => void>();
   #gone: Error | undefined;
 
   /** After `onError` the stream is lost, and with it every answer that may still come. */
@@ -126,11 +129,28 @@ export class Connection {
     this.#outputs.push(handler);
   }
 
+  /** What the sidecar asks; `withdrawn` is aborted when it does not want to know any more, or is gone. */
+  onQuestion(handler: (params: QuestionParams, withdrawn: AbortSignal) => Promise<MessageAction | null>): void {
+    this.#connection.onRequest("window/showMessageRequest", async (params: QuestionParams, token: CancellationToken) => {
+      const withdrawn = new AbortController();
+      const end = (): void => withdrawn.abort();
+      const cancelled = token.onCancellationRequested(end);
+      this.#asked.add(end);
+      try {
+        return await handler(params, withdrawn.signal);
+      } finally {
+        cancelled.dispose();
+        this.#asked.delete(end);
+      }
+    });
+  }
+
   /** Rejects what is pending, now and later. */
   close(reason: Error): void {
     if (this.#gone !== undefined) return;
     this.#gone = reason;
     for (const reject of this.#pending) reject(reason);
+    for (const end of this.#asked) end();
     this.#connection.dispose();
   }
 

@@ -19,7 +19,7 @@ function checkVersion(answer: Partial<InitializeResult> | null): void {
   throw new SidecarError(ErrorCodes.unsupported, `The sidecar speaks ${speaks}, this client protocol ${PROTOCOL_VERSION}.`, { kind: "unsupported", remedy });
 }
 
-type RunningOptions = SidecarOptions & { command: Command };
+type RunningOptions = SidecarOptions & { command: Command; asks: boolean };
 
 function isClosed(reason: NodeJS.ErrnoException): boolean {
   return reason.code === "EPIPE" || reason.code === "ECONNRESET" || reason.code === "ERR_STREAM_DESTROYED";
@@ -78,7 +78,7 @@ export class Running {
     try {
       running.initialized = await running.connection.call("initialize", {
         processId: process.pid,
-        capabilities: { experimental: { opencodeSidecar: { binaryOutput: true } } },
+        capabilities: { experimental: { opencodeSidecar: { binaryOutput: true } }, ...(options.asks ? { window: { showMessage: {} } } : {}) },
         initializationOptions: { ...roots, protocolVersion: PROTOCOL_VERSION },
         ...(clientInfo === undefined ? {} : { clientInfo }),
       });

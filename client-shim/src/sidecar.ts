@@ -4,6 +4,7 @@ import { SidecarGoneError } from "./errors.js";
 import type { OutputHandler } from "./frames.js";
 import { type Api, IDEMPOTENT, type InitializationOptions, type InitializeResult, type Notifications, type Requests } from "./generated/protocol.js";
 import { type Command, locate } from "./locate.js";
+import { type QuestionHandler, Questions } from "./questions.js";
 import { RestartPolicy } from "./restart.js";
 import type { Running } from "./running.js";
 
@@ -18,6 +19,11 @@ export interface SidecarOptions {
   clientInfo?: { name: string; version?: string };
   /** Other folders than the environment says. */
   roots?: Omit<InitializationOptions, "protocolVersion">;
+  /**
+   * Puts to a person what only a person can know: whether so many sessions were deleted on purpose, which of two machines with one
+   * identity this is. The sidecar carries the answer out. Without it, and without a panel, nothing is asked: `sync/status` lists the same.
+   */
+  onQuestion?: QuestionHandler;
   /** Called each time the process ended without being asked to. The next call starts it again, up to the limit of a crash loop. */
   onCrash?: (error: SidecarGoneError) => void;
 }
@@ -32,12 +38,15 @@ export class Sidecar implements AsyncDisposable {
   readonly #options: SidecarOptions;
   readonly #restart = new RestartPolicy();
   readonly #handlers: Array<(connection: Connection) => void> = [];
+  readonly #questions = new Questions();
   readonly #gone = new Set<(error: SidecarGoneError) => void>();
   #running: Promise<Running> | undefined;
   #disposed = false;
 
   constructor(options: SidecarOptions = {}) {
     this.#options = options;
+    if (options.onQuestion !== undefined) this.onQuestion(options.onQuestion);
+    this.#handlers.push((connection) => connection.onQuestion((params, withdrawn) => this.#questions.ask(params, withdrawn)));
   }
 
   /** Start the process, once; resolves to what it said of itself. */
@@ -71,6 +80,14 @@ export class Sidecar implements AsyncDisposable {
     const register = (connection: Connection): void => connection.onOutput(handler);
     this.#handlers.push(register);
     void this.#running?.then(({ connection }) => register(connection), () => undefined);
+  }
+
+  /**
+   * One more that questions are put to, those that are open included; the first answer counts. A sidecar that was started
+   * while there was none asks from its next start on. Returns what ends it.
+   */
+  onQuestion(handler: QuestionHandler): () => void {
+    return this.#questions.add(handler);
   }
 
   /** Be told when the process ended without being asked to. Returns what ends that. */
@@ -116,7 +133,7 @@ export class Sidecar implements AsyncDisposable {
       this.#options.onCrash?.(error);
     };
     const { Running } = await import("./running.js"); // with the transport: who only makes a client does not wait for it
-    return Running.start({ ...this.#options, command, onCrash }, this.#handlers);
+    return Running.start({ ...this.#options, command, onCrash, asks: this.#questions.wanted }, this.#handlers);
   }
 
   /** The next call starts anew. */

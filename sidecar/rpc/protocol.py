@@ -187,11 +187,17 @@ class SidecarProtocol(JsonRPCProtocol):
         if self.out is not None:
             self.out.put(body, report_of=report_of)
 
-    def ask(self, params: QuestionParams, answered: Callable[[Any], None]) -> None:
-        """Send a request of ours; `answered` gets the host's result (None for an error) in the loop. From any thread."""
+    def ask(self, params: QuestionParams, answered: Callable[[Any], None]) -> str:
+        """Send a request of ours; `answered` gets the host's result (None for an error) in the loop. Returns its id. From any thread."""
         identity = f"ask-{next(self._numbers)}"
         self._asked[identity] = answered
         self._send_data({"jsonrpc": "2.0", "id": identity, "method": "window/showMessageRequest", "params": to_wire(params)})
+        return identity
+
+    def withdraw(self, identity: str) -> None:
+        """Take a request of ours back, if it was not answered; what is still said of it is ignored. From any thread."""
+        if self._asked.pop(identity, None) is not None:
+            self.notify("$/cancelRequest", CancelParams(identity))
 
     def notify(self, method: str, params: Any | None = None) -> None:
         self._send_data({"jsonrpc": "2.0", "method": method, "params": to_wire(params)})

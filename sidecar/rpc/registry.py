@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import threading
 import time
@@ -12,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from protocol.shell import DidOutput
-from protocol.sync import CycleParams
 from sidecar.domain.errors import Cancelled
 from sidecar.domain.task import Task
 from sidecar.rpc.cancel import Workers
@@ -20,7 +18,7 @@ from sidecar.rpc.errors import as_exception
 from sidecar.rpc.framing import binary_head
 from sidecar.rpc.notify import Operation
 from sidecar.rpc.protocol import SidecarProtocol, current_task
-from sidecar.rpc.questions import Questions
+from sidecar.rpc.questions import Answer, Call, Questions
 
 if TYPE_CHECKING:
     from sidecar.app import Sidecar
@@ -68,7 +66,8 @@ class Registry:
         self.binary_output = False
         self._making = threading.Lock()
         self._gate = asyncio.Lock()
-        self.questions = Questions(protocol.ask, self._run_answer)
+        self.questions = Questions(protocol.ask, protocol.withdraw, self._carry_out, sidecar)
+        self._answering = set[asyncio.Future[None]]()
         self._joinable = 0
         self._upkeep: tuple[asyncio.Task[None], Task] | None = None
 
@@ -180,22 +179,39 @@ class Registry:
             result = work(params, Task(operation.report, task.cancelled))
         except BaseException as error:
             operation.failed(error)
+            self.questions.about_error(error)
             raise
         operation.done(result)
-        self.questions.about(result)
+        self.questions.about(name, result)
         return result
 
-    def _run_answer(self, params: CycleParams) -> None:
-        """A cycle that no request asked for; what comes of it is told as of any. In the loop."""
-        task, identity = Task(), f"answer-{id(params)}"
+    def _carry_out(self, answer: Answer) -> None:
+        """Work that no request asked for; what comes of it is told as of any. In the loop."""
+        if self.protocol.state == "shutdown":
+            return
+        task, identity = Task(), f"answer-{id(answer)}"
         self.protocol.tasks[identity] = task  # the end of the connection stops it, and waits for it
 
         async def run() -> None:
-            with contextlib.suppress(Exception):  # it was told
-                await self._in_turn(_JOINS, self._use_case("run"), params, task, announce=True)
-            self.protocol.tasks.pop(identity, None)
+            try:
+                self._stop_upkeep()
+                for name, params in await self._work.offload(lambda: self._follow_up(answer, task), task):
+                    await self._in_turn(name, self._use_case(_ANNOUNCED[name]), params, task, announce=True)
+            except Exception:  # noqa: BLE001 - it was told
+                self.questions.reopen(answer.kind)
+            finally:
+                self.protocol.tasks.pop(identity, None)
+                self._answering.discard(running)
 
-        self._answering = asyncio.ensure_future(run())
+        running = asyncio.ensure_future(run())
+        self._answering.add(running)
+
+    def _follow_up(self, answer: Answer, task: Task) -> list[Call]:
+        try:
+            return answer.calls(task)
+        except BaseException as error:
+            Operation("sync/run", self.protocol.notify, token=None, announce=True, wait=lambda: None).failed(error)
+            raise
 
     def _room(self, task: Task) -> None:
         """Hold a worker back while the host does not read."""

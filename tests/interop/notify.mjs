@@ -1,5 +1,5 @@
 // Notifications of the installed package; run in the folder that holds node_modules. Prints what it saw as JSON.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const dist = join(process.cwd(), "node_modules/opencode-sidecar/dist");
@@ -34,6 +34,10 @@ if (what === "plugin") {
   const hooks = await plugin({ client, directory: process.cwd() }, JSON.parse(options));
   const answer = () => hooks.tool.opencode_sync.execute({ action: "run" });
   seen.first = await answer();
+  if (process.env.SHOWN !== undefined) {
+    const shown = () => readdirSync(process.env.SHOWN).some((name) => !name.endsWith(".part") && JSON.parse(readFileSync(join(process.env.SHOWN, name), "utf8")).at(-1).startsWith("❓"));
+    for (const end = Date.now() + 10_000; !shown() && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 50));
+  }
   await hooks.dispose();
   seen.toasts = toasts;
 }

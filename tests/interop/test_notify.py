@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import edits
+from tests.support import edits, questions
 from tests.support.gitremote import bare
 from tests.support.machines import Machine, from_schema
 from tests.support.npm import install_packed
@@ -34,21 +34,21 @@ class Desk:
     """A desktop whose notifications are written down."""
 
     def __init__(self, package: Path, folder: Path) -> None:
-        self._package, self._log = package, folder / "shown"
-        self._log.mkdir(parents=True)
+        self._package, self.log = package, folder / "shown"
+        self.log.mkdir(parents=True)
         bin_ = folder / "bin"
         bin_.mkdir()
         program = bin_ / "notify-send"
         program.write_text(
-            f"#!{sys.executable}\nimport json, os, sys, time\nname = f'{self._log}/{{time.time_ns()}}'\nopen(name + '.part', 'w').write(json.dumps(sys.argv[1:]))\nos.rename(name + '.part', name)\n"
+            f"#!{sys.executable}\nimport json, os, sys, time\nname = f'{self.log}/{{time.time_ns()}}'\nopen(name + '.part', 'w').write(json.dumps(sys.argv[1:]))\nos.rename(name + '.part', name)\n"
         )
         program.chmod(0o755)
         self.path = os.pathsep.join([str(bin_), os.environ["PATH"]])
 
     def browser(self) -> Path:
         """What opens addresses here; the address will be in this file."""
-        opened = self._log.with_name("opened")
-        program = self._log.with_name("bin") / "xdg-open"
+        opened = self.log.with_name("opened")
+        program = self.log.with_name("bin") / "xdg-open"
         program.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
         program.chmod(0o755)
         return opened
@@ -63,7 +63,7 @@ class Desk:
 
     @property
     def shown(self) -> list[list[str]]:
-        return [json.loads(path.read_text()) for path in sorted(self._log.iterdir()) if path.suffix == ""]
+        return [json.loads(path.read_text()) for path in sorted(self.log.iterdir()) if path.suffix == ""]
 
     @property
     def bodies(self) -> list[str]:
@@ -128,6 +128,27 @@ def test_trouble_is_told_with_its_remedy(desk: Desk, receiver: Machine, tmp_path
     (body,) = desk.bodies
     assert body.startswith("❌ There is no git repository")
     assert "Create an empty repository there" in body
+
+
+@pytest.mark.parametrize(
+    ("kind", "commands"),
+    [("deletionGuard", "`opencode-sidecar sync --deletions restore`"), ("identityCloned", "`opencode-sidecar link REMOTE --same-device` or `--new-device`.")],
+)
+def test_a_question_is_told_with_where_to_answer_it(desk: Desk, tmp_path: Path, kind: str, commands: str) -> None:
+    """opencode shows no buttons of a plugin; nothing waits for the answer."""
+    remote = bare(tmp_path / "asked.git")
+    if kind == "deletionGuard":
+        machine = questions.with_many_sessions(tmp_path / "a", remote)
+        questions.vanish(machine)
+    else:
+        machine = questions.copied(questions.original(tmp_path / "a", remote), tmp_path / "b")
+    seen = start(desk, machine, {}, SHOWN=str(desk.log))
+    asked = [text for text in seen["toasts"] if text.startswith("❓")]
+    assert len(asked) == 1
+    assert "/sync-page" in asked[0]
+    assert commands in asked[0]
+    assert [body for body in desk.bodies if body.startswith("❓")] == asked, "on Desktop it is cut off, or not shown"
+    assert questions.sessions(machine) == (set() if kind == "deletionGuard" else {"ses_first", "ses_its"})
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,32 @@ def test_a_copy_of_a_machine_with_an_encrypted_vault_needs_no_key_to_become_one_
     assert {"ses_mine", "ses_its"} <= b.content()["session"].keys()
 
 
+def test_a_look_at_the_status_makes_nothing_while_link_does(pair: tuple[Machine, Machine, str | None]) -> None:
+    a, _, _ = pair
+    shutil.rmtree(a.own_state / "vault.git")
+    assert a.sidecar.status(StatusParams(), Task()).configured
+    assert not (a.own_state / "vault.git").exists(), "two make one repository, and the one that is in earnest fails"
+
+
+def test_a_network_that_goes_while_the_new_identity_is_made_leaves_it_with_its_key(
+    pair: tuple[Machine, Machine, str | None], remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, _ = pair
+    before = a.sidecar.status(StatusParams(), Task()).device_id
+
+    def cut(*_: object, **__: object) -> None:
+        raise SidecarError("remoteUnreachable", "The network has gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sidecar.services.report.preview", cut)
+        with pytest.raises(SidecarError):
+            a.sidecar.link(LinkParams(str(remote), new_device=True), Task())
+    work(a, "since")
+    settled(a, b)
+    assert a.sidecar.status(StatusParams(), Task()).device_id != before
+    assert "ses_since" in b.content()["session"]
+
+
 def test_another_vault_is_not_opened_with_the_key_of_the_old_one(pair: tuple[Machine, Machine, str | None], machine: Make, tmp_path: Path) -> None:
     a, b, _ = pair
     other, plain, sealed = machine("other"), bare_remote(tmp_path / "plain.git"), bare_remote(tmp_path / "sealed.git")

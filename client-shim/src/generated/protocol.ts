@@ -847,11 +847,14 @@ export interface MessageAction {
 
 /**
  * `type` as in `MessageParams`. The answer is the chosen one of `actions`, or null.
+ *
+ * `kind`, beside what LSP has: what it is about, deletionGuard or identityCloned.
  */
 export interface QuestionParams {
   type: number;
   message: string;
   actions: Array<MessageAction>;
+  kind: string;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { ConfigConflict, CycleResult, DoctorResult, HistoryResult, InitResult, PreviewResult, RestoreResult, StatusResult } from "../generated/protocol.js";
-import type { Answer, PanelError, PanelEvent, PanelHost, PanelMethod, PanelParams } from "./port.js";
+import type { Answer, PanelError, PanelEvent, PanelHost, PanelMethod, PanelParams, PanelQuestion } from "./port.js";
 import { count, moved, PHASES } from "./text.js";
 
 export interface Notice {
@@ -20,7 +20,7 @@ export interface Operation {
   cancelling: boolean;
 }
 
-type Running = Exclude<PanelMethod, "window/workDoneProgress/cancel">;
+type Running = Exclude<PanelMethod, "window/workDoneProgress/cancel" | "sidecar/questions" | "sidecar/answer">;
 
 const TITLES: Record<Running, string> = {
   "sync/status": "Looking",
@@ -45,6 +45,9 @@ export class Model {
   preview: PreviewResult | undefined;
   doctor: DoctorResult | undefined;
   conflicts: ConfigConflict[] = [];
+  questions: PanelQuestion[] = [];
+  /** Ids of questions that the person has put off; they stay with what waits. */
+  readonly later = new Set<string>();
   operation: Operation | undefined;
   notice: Notice | undefined;
   /** A sync that somebody else asked for: the app's timer, another window, the command line. */
@@ -59,6 +62,7 @@ export class Model {
   #recovering = false;
   #soon: ReturnType<typeof setTimeout> | undefined;
   #refreshes = 0;
+  #listens = 0;
 
   constructor(host: PanelHost, changed: () => void) {
     this.#host = host;
@@ -68,6 +72,7 @@ export class Model {
       on("$/progress", (params: { token: string; value: Record<string, unknown> }) => this.#progress(params)),
       on("sync/didChangeStatus", (params: { state: string; message: string }) => this.#statusChanged(params)),
       on("sync/didApply", () => this.#refreshSoon()),
+      on("sidecar/didChangeQuestions", () => void this.#listen()),
       on("sidecar/gone", () => void this.#recover(undefined)),
     ];
   }
@@ -80,6 +85,7 @@ export class Model {
   /** Ask for what is shown. Resolves to whether the sidecar answered. */
   async refresh(): Promise<boolean> {
     const turn = ++this.#refreshes;
+    void this.#listen();
     const status = await this.#ask("sync/status", {});
     if ("error" in status) {
       if (turn === this.#refreshes) this.#tell(failure(status.error, () => void this.refresh()));
@@ -140,6 +146,19 @@ export class Model {
     if (made === undefined) return;
     const coming = made.preview.applied.sessions;
     await this.#done({ tone: "good", title: "This machine has joined the vault", text: `Nothing is changed yet. The first sync brings ${count(coming, "session")} in.` });
+  }
+
+  /** The sidecar carries it out by itself, and tells as it does of any sync. */
+  async answer(question: PanelQuestion, title: string): Promise<void> {
+    const answer = await this.#ask("sidecar/answer", { id: question.id, title });
+    if ("error" in answer) this.#tell(failure(answer.error, undefined));
+    else if (!answer.result.answered) this.#tell({ tone: "warn", title: "That question has settled meanwhile", text: "Nothing was done." });
+    await this.#listen();
+  }
+
+  putOff(question: PanelQuestion): void {
+    this.later.add(question.id);
+    this.#changed();
   }
 
   async cancel(): Promise<void> {
@@ -206,6 +225,15 @@ export class Model {
   }
 
   #interrupted: (() => void) | undefined;
+
+  /** An app whose end of the panel is its own may know of no questions. */
+  async #listen(): Promise<void> {
+    const turn = ++this.#listens;
+    const open = await this.#ask("sidecar/questions", {});
+    if (turn !== this.#listens) return;
+    this.questions = "result" in open ? open.result : [];
+    this.#changed();
+  }
 
   #progress({ token, value }: { token: string; value: Record<string, unknown> }): void {
     const operation = this.operation;

@@ -10,6 +10,7 @@ import { attentionView, waiting } from "./views/attention.js";
 import { devicesView } from "./views/devices.js";
 import { doctorView } from "./views/doctor.js";
 import { type Confirm, historyView } from "./views/history.js";
+import { questionsView } from "./views/questions.js";
 import { sessionsView } from "./views/sessions.js";
 import { keyView, setupView } from "./views/setup.js";
 
@@ -74,12 +75,13 @@ export class SidecarPanel extends Base {
       tabs,
       head: h("header", { class: "row" }),
       notice: h("div", { class: "live", role: "status", "aria-live": "polite" }),
+      questions: h("div", { class: "live stack", "aria-live": "polite" }),
       progress: new ProgressView(() => void this.#model?.cancel()),
       spoken: h("div", { class: "hidden-text", role: "status", "aria-live": "polite" }),
       setup: h("div", { class: "stack setup" }),
     };
-    const { head, notice, progress, spoken, setup } = parts;
-    root.append(h("section", { class: "panel", lang: "en", "aria-label": "Sync between machines" }, head, notice, progress.element, spoken, setup, tabs.bar, tabs.body));
+    const { head, notice, questions, progress, spoken, setup } = parts;
+    root.append(h("section", { class: "panel", lang: "en", "aria-label": "Sync between machines" }, head, notice, questions, progress.element, spoken, setup, tabs.bar, tabs.body));
     return parts;
   }
 
@@ -98,6 +100,8 @@ export class SidecarPanel extends Base {
     if (parts.spoken.textContent !== spoken) parts.spoken.textContent = spoken;
     this.#region(parts.head, [status, busy, model?.elsewhere, minute, model?.recoveryKey, model?.notice?.tone], () => head(model));
     this.#region(parts.notice, [model?.notice, model?.notice?.retry === undefined], () => (model?.notice === undefined ? [] : [noticeView(model, model.notice)]));
+    const ask: Confirm = (question) => confirm(parts.root, question);
+    this.#region(parts.questions, [model?.questions, [...(model?.later ?? [])]], () => (model === undefined ? [] : questionsView(model, ask)));
     this.#region(parts.setup, [status?.configured, model?.recoveryKey, busy], () =>
       model?.recoveryKey !== undefined ? keyView(model, model.recoveryKey) : model !== undefined && status?.configured === false ? setupView(model, busy) : [],
     );
@@ -107,12 +111,11 @@ export class SidecarPanel extends Base {
       return undefined;
     });
     if (model === undefined || status === undefined || !ready) return;
-    const ask: Confirm = (question) => confirm(parts.root, question);
     const views: Record<string, [unknown, () => Node[]]> = {
       devices: [status, () => devicesView(status)],
       sessions: [[model.preview, model.history, busy], () => sessionsView(model, busy)],
       history: [[model.history, busy], () => historyView(model, busy, ask)],
-      attention: [[status.attention, status.unsyncedTables, model.conflicts, busy], () => attentionView(model, status, busy, ask)],
+      attention: [[status.attention, status.unsyncedTables, model.conflicts, model.questions, busy], () => attentionView(model, status, busy, ask)],
       doctor: [[model.doctor, busy], () => doctorView(model, busy)],
     };
     const [data, view] = views[tabs.current] as [unknown, () => Node[]];
@@ -134,6 +137,7 @@ interface Parts {
   tabs: Tabs;
   head: HTMLElement;
   notice: HTMLElement;
+  questions: HTMLElement;
   progress: ProgressView;
   spoken: HTMLElement;
   setup: HTMLElement;

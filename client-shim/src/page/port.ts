@@ -1,6 +1,9 @@
-import type { ErrorKind, Requests } from "../generated/protocol.js";
+import type { ErrorKind, QuestionParams, Requests } from "../generated/protocol.js";
 
-/** Methods that the panel calls; a bridge need not let more through. The last one cancels what was given this `workDoneToken`. */
+/**
+ * Methods that the panel calls; a bridge need not let more through. The last three are the bridge's own: what waits for an answer, an
+ * answer, and to cancel what was given this `workDoneToken`.
+ */
 export const PANEL_METHODS = [
   "sync/status",
   "sync/init",
@@ -11,15 +14,25 @@ export const PANEL_METHODS = [
   "sync/restore",
   "sync/doctor",
   "sync/resolve",
+  "sidecar/questions",
+  "sidecar/answer",
   "window/workDoneProgress/cancel",
 ] as const;
 export type PanelMethod = (typeof PANEL_METHODS)[number];
 
-/** What the panel listens to: the sidecar's notifications, and `sidecar/gone` when its process ended by itself. */
-export const PANEL_EVENTS = ["$/progress", "sync/didChangeStatus", "sync/didApply", "sidecar/gone"] as const;
+/** What the panel listens to: the sidecar's notifications, `sidecar/gone` when its process ended by itself, and a question came or went. */
+export const PANEL_EVENTS = ["$/progress", "sync/didChangeStatus", "sync/didApply", "sidecar/gone", "sidecar/didChangeQuestions"] as const;
 export type PanelEvent = (typeof PANEL_EVENTS)[number];
 
-export interface PanelParams extends Pick<Requests, Exclude<PanelMethod, "window/workDoneProgress/cancel">> {
+/** A question that nobody has answered yet. `kind`, `message` and `actions` are the sidecar's. */
+export interface PanelQuestion extends QuestionParams {
+  id: string;
+}
+
+export interface PanelParams extends Pick<Requests, PanelMethod & keyof Requests> {
+  "sidecar/questions": { params: Record<string, never>; result: PanelQuestion[] };
+  /** `answered` is false when it has settled meanwhile. */
+  "sidecar/answer": { params: { id: string; title: string }; result: { answered: boolean } };
   "window/workDoneProgress/cancel": { params: { token: string | number }; result: null };
 }
 

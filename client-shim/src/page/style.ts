@@ -55,6 +55,7 @@ button:disabled { opacity: .5; cursor: default; }
 .notice .words { flex: 1 1 200px; min-width: 0; min-height: 32px; display: flex; flex-direction: column; justify-content: center; gap: 2px; }
 .notice .words > * { color: var(--text); } .notice .words > :first-child { color: inherit; font-weight: 600; }
 .notice .buttons { display: flex; gap: 6px; }
+.answers { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 4px; }
 .progress { display: flex; flex-direction: column; gap: 6px; padding: 12px; border: 1px solid var(--line); border-radius: 8px; background: var(--raised); }
 progress { width: 100%; height: 8px; appearance: none; border: 0; border-radius: 4px; overflow: hidden; background: var(--line); }
 progress::-webkit-progress-bar { background: var(--line); } progress::-webkit-progress-value { background: var(--accent); }

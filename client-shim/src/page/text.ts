@@ -66,7 +66,7 @@ export const PHASES: Record<string, string> = { push: "Publishing", fetch: "Fetc
 /** What each reason means, and what to do. */
 export const REASONS: Record<string, { title: string; text: string }> = {
   guard: { title: "A question about deletions", text: "So much vanished from this machine at once that it may be an accident. Did you delete it? Nothing is deleted elsewhere until you say so." },
-  identity: { title: "Two machines use one identity", text: "This machine's state was copied from another one, or restored from a backup. Nothing is published from here until you say which, in a terminal." },
+  identity: { title: "Two machines use one identity", text: "This machine's state was copied from another one, or restored from a backup. Nothing is published from here until you say which; either answer keeps everything." },
   conflict: { title: "Settings changed on two machines", text: "Each was changed in a different way. Choose; the next sync takes the choice to your other machines." },
   config: { title: "Configuration that does not travel", text: "These files stay on this machine until what is said of them is mended." },
   diverged: { title: "Continued on two machines", text: "Both machines wrote to these sessions. All turns are kept, in time order; nothing needs doing." },

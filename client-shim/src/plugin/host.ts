@@ -3,6 +3,7 @@ import type { CycleResult } from "../generated/protocol.js";
 import { SidecarNotFoundError } from "../locate.js";
 import type { Notifier } from "../notify/index.js";
 import type { PanelServer } from "../page-server.js";
+import type { Question } from "../questions.js";
 import { type Method, Sidecar, type SidecarOptions } from "../sidecar.js";
 import { updating } from "./line.js";
 import type { OpencodeClient, PluginInput } from "./opencode.js";
@@ -18,6 +19,12 @@ const MAX_REFRESHED = 20;
 /** The same trouble is not shown again for so long. */
 const REPEAT_MS = 30 * 60_000;
 const TOAST_MS = 5_000;
+const QUESTION_MS = 20_000;
+/** How a question is answered without the page, by its kind. */
+const COMMANDS: Record<string, string> = {
+  deletionGuard: "`opencode-sidecar sync --deletions restore` or `--deletions publish`",
+  identityCloned: "`opencode-sidecar link REMOTE --same-device` or `--new-device`",
+};
 /** A cycle that takes long says how far it is: in the terminal UI each toast takes the place of the one before. */
 const PROGRESS_AFTER_MS = 2_000;
 const PROGRESS_EVERY_MS = 2_000;
@@ -51,7 +58,7 @@ export class SyncHost {
   constructor(options: PluginOptions) {
     this.#options = options;
     this.#notifies = options.quiet !== true && (options.notifications ?? isDesktop());
-    this.sidecar = new Sidecar({ clientInfo: { name: "opencode" }, ...(options.command && { command: options.command }), ...(options.roots && { roots: options.roots }) });
+    this.sidecar = new Sidecar({ clientInfo: { name: "opencode" }, onQuestion: (question) => this.#asked(question), ...(options.command && { command: options.command }), ...(options.roots && { roots: options.roots }) });
     this.sidecar.on("window/showMessage", ({ type, message }) => this.#toast(type, message));
     this.sidecar.on("window/logMessage", ({ type, message }) => this.#log(type === 1 ? "error" : type === 2 ? "warn" : "info", message));
     this.sidecar.on("sync/didApply", ({ sessionIds, refreshable }) => this.#applied(sessionIds, refreshable));
@@ -138,14 +145,23 @@ export class SyncHost {
     if (!(error instanceof SidecarError)) this.#toast(1, text); // what the sidecar could say itself, it has said
   }
 
-  #toast(type: number, message: string): void {
+  /** opencode lets a plugin show no buttons: it is told where they are. Open until the page or somebody else answers; nothing waits for it. */
+  #asked({ kind, message, signal }: Question): Promise<null> {
+    const command = COMMANDS[kind];
+    const text = `❓ ${message} Answer: /sync-page${command === undefined ? "" : `, or ${command}`}.`;
+    this.#log("warn", text);
+    this.#toast(2, text, QUESTION_MS);
+    return new Promise((resolve) => signal.addEventListener("abort", () => resolve(null), { once: true }));
+  }
+
+  #toast(type: number, message: string, duration = TOAST_MS): void {
     if (this.#options.quiet === true) return;
     const now = Date.now();
     if (type <= 2 && now - (this.#shown.get(message) ?? -Infinity) < REPEAT_MS) return;
     this.#shown.set(message, now);
     const variant = type === 1 ? "error" : type === 2 ? "warning" : message.startsWith("✅") ? "success" : "info";
     if (type <= 2) this.#notify(message); // of the rest, a person at another window wants to know only what came in
-    for (const client of this.#clients()) void safely(() => client.tui.showToast({ body: { message, variant, duration: TOAST_MS } }));
+    for (const client of this.#clients()) void safely(() => client.tui.showToast({ body: { message, variant, duration } }));
   }
 
   #notify(message: string): void {

@@ -1,4 +1,4 @@
-"""The deletion guard's question, as a host that can show it sees it: asked once, and its answer carried out."""
+"""The deletion guard's question, as a host that can show it sees it: asked once, and its answer carried out if it still is the question."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ from typing import Any
 import pytest
 
 from tests.support import edits
-from tests.support.machines import Machine, bare_remote, from_schema
+from tests.support.machines import Machine, bare_remote
+from tests.support.questions import COUNT, a_minute_ago, vanish, with_many_sessions
 from tests.support.rawclient import RawClient
-
-COUNT = 22
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    found, remote = from_schema(tmp_path / "a"), bare_remote(tmp_path / "remote.git")
-    db = found.connect()
-    for number in range(COUNT):
-        edits.new_session(db, f"ses_{number:02}", int(time.time() * 1000) - 60_000)
-    db.close()
-    found.cli("init", str(remote), "--encryption", "none")
-    found.cli("sync")
-    return found
+    return with_many_sessions(tmp_path / "a", bare_remote(tmp_path / "remote.git"))
 
 
 @pytest.fixture
@@ -33,13 +25,6 @@ def client(machine: Machine) -> Iterator[RawClient]:
     found = RawClient(machine.environ)
     yield found
     found.kill()
-
-
-def vanish(machine: Machine) -> None:
-    db = machine.connect()
-    for (session,) in db.execute("SELECT id FROM session").fetchall():
-        edits.delete_session(db, session)
-    db.close()
 
 
 def question(client: RawClient) -> dict[str, Any]:
@@ -92,3 +77,58 @@ def test_a_host_that_cannot_show_it_is_not_asked(machine: Machine, client: RawCl
     result = client.call("sync/run", {"deletions": "restore"})["result"]
     assert (result["guarded"], result["applied"]["sessions"]) == (0, COUNT)
     assert client.call("sync/run", {"deletions": "perhaps"})["error"]["data"]["kind"] == "invalidParams"
+
+
+def settled(client: RawClient) -> None:
+    """What the answer started is over: these wait for their turn behind it."""
+    for _ in range(2):
+        client.call("sync/preview", {})
+        time.sleep(0.2)
+
+
+def test_a_yes_to_fewer_deletions_deletes_nothing_more(machine: Machine, client: RawClient) -> None:
+    """A mass of other sessions vanishes between question and answer, and no cycle has seen it."""
+    db = machine.connect()
+    for number in range(3):
+        edits.new_session(db, f"ses_kept{number}", a_minute_ago())
+    db.close()
+    client.initialize(capabilities={"window": {"showMessage": {}}})
+    client.call("sync/run", {})
+    machine.sql("DELETE FROM session WHERE id NOT LIKE 'ses_kept%'")
+    client.call("sync/run", {})
+    question(client)
+    machine.sql("DELETE FROM session")
+    client.send({"jsonrpc": "2.0", "id": "ask-1", "result": {"title": "Delete on all machines"}})
+    asked = client.wait_for("ask-2")
+    assert str(COUNT + 3) in asked["params"]["message"], "what is held back now is not asked about"
+    assert sum(cycle["published"]["tombstones"] for cycle in client.call("sync/history", {})["result"]["cycles"]) == 0
+    assert client.call("sync/run", {"deletions": "restore"})["result"]["guarded"] == 0
+    assert rows(machine) == COUNT + 3
+
+
+def test_a_question_that_was_answered_elsewhere_is_withdrawn_and_its_answer_does_nothing(machine: Machine, client: RawClient) -> None:
+    client.initialize(capabilities={"window": {"showMessage": {}}})
+    vanish(machine)
+    client.call("sync/run", {})
+    question(client)
+    machine.cli("sync", "--deletions", "restore")
+    assert client.call("sync/run", {})["result"]["guarded"] == 0
+    assert {"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "ask-1"}} in client.notifications, "the host goes on showing it"
+    vanish(machine)
+    client.send({"jsonrpc": "2.0", "id": "ask-1", "result": {"title": "Delete on all machines"}})
+    settled(client)
+    assert client.call("sync/run", {})["result"]["guarded"] == COUNT, "an answer to an earlier accident deleted everything"
+    assert client.wait_for("ask-2")["params"]["kind"] == "deletionGuard"
+
+
+def test_an_answer_after_the_end_starts_nothing(machine: Machine, client: RawClient) -> None:
+    client.initialize(capabilities={"window": {"showMessage": {}}})
+    vanish(machine)
+    client.call("sync/run", {})
+    question(client)
+    client.call("shutdown")
+    client.send({"jsonrpc": "2.0", "id": "ask-1", "result": {"title": "Delete on all machines"}})
+    time.sleep(1)
+    client.notify("exit")
+    assert client.process.wait(10) == 0
+    assert machine.cli("sync", expect=(3,))["guarded"] == COUNT

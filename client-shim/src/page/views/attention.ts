@@ -3,6 +3,7 @@ import { foreign, h } from "../dom.js";
 import type { Model } from "../model.js";
 import { exactly, REASON_ORDER, REASONS, URGENT } from "../text.js";
 import type { Confirm } from "./history.js";
+import { answersTo } from "./questions.js";
 
 const SHOWN = 20;
 
@@ -37,6 +38,7 @@ function group(model: Model, reason: string, entries: Attention[], busy: boolean
     h("p", {}, known.text),
     h("ul", { class: "list" }, ...(choices.length > 0 ? choices.map((conflict) => conflictItem(model, conflict, busy)) : shown.slice(0, SHOWN).map(item))),
     choices.length === 0 && shown.length > SHOWN && h("p", { class: "soft" }, `and ${shown.length - SHOWN} more`),
+    reason === "identity" && h("div", { class: "answers" }, ...answersTo(model, "identityCloned", confirm)),
     reason === "guard" &&
       h(
         "div",
