@@ -224,17 +224,13 @@ class History:
         device = self._pick(online=True)
         sidecar, old, before = device.machine.sidecar, own_log(device.machine), device.machine.content()
         by_itself, end = self.chance.random() < 0.3, self.chance.choice(("whole", "whole", "a check", "a step", "a step"))
-        dies = end != "whole"
         task = CrashingTask(int(self.chance.expovariate(1 / 300))) if end == "a check" else Task()
-        if by_itself:
-            self._finish(lambda: sidecar.upkeep(task), dying=end == "a step")
-        else:
-            self._finish(lambda: sidecar.compact(CompactParams(), task), dying=end == "a step")
+        self._finish(lambda: sidecar.upkeep(task) if by_itself else sidecar.compact(CompactParams(), task), dying=end == "a step")
         assert device.machine.content() == before, "a compaction changed the database"
         new = own_log(device.machine)
         self.left_out |= left_out(old, new)
-        self.counts["compacted logs"] += old.commit != new.commit
-        if dies and self.chance.random() < 0.4:
+        self.counts["compacted logs"] += new.generation > old.generation
+        if end != "whole" and self.chance.random() < 0.4:
             self.chance.choice((lambda: self._lose_shadow(device), self._rotate_key))()
 
     def _rotate_key(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from campaigns.soak.oracle import Digest, digest
 from sidecar.domain.records import Mention, Place, Record, Version, VersionVector
+from sidecar.services.heads import read_head
 from sidecar.services.receive import MAX_SEGMENT_BYTES
 from sidecar.services.rows import load_value
 from sidecar.services.workspace import Workspace
@@ -35,7 +36,7 @@ class Log:
     """One device's log, group by group."""
 
     device: str
-    commit: str | None = None
+    generation: int = 0
     groups: dict[Place, tuple[Mention, list[Said]]] = field(default_factory=dict)
 
 
@@ -43,8 +44,11 @@ def own_log(machine: Machine) -> Log:
     """As it is in that device's own copy of the vault."""
     with machine.sidecar._workspace(remote=False) as ws:
         commit = ws.repo.local_ref(ws.identity.ref)
-        log = Log(ws.identity.device_id, commit)
-        for mentions, groups in _segments(ws, log.device, commit) if commit is not None else ():
+        log = Log(ws.identity.device_id)
+        if commit is None:
+            return log
+        log.generation = read_head(ws, log.device, commit)["generation"]
+        for mentions, groups in _segments(ws, log.device, commit):
             for place, records in groups:
                 log.groups[place] = mentions[place], [_said(ws, log.device, record) for record in records]
         return log
