@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Open = Callable[[Identity], AbstractContextManager["Workspace"]]
 OLD_SECONDS = 30 * 24 * 3600
 _OF_THE_DATABASE = frozenset({"databaseMissing", "databaseUnsupported", "databaseCorrupt", "databaseBusy", "databaseReadOnly"})
+_OF_THE_REMOTE = frozenset({"remoteUnreachable", "remoteBusy", "authFailed", "remoteNotVault", "wrongKey"})
 _REBUILT_FOR = frozenset({"missing", "shadowLost", "shadowWrong", "notApplied", "unaccounted", "deleted", "segmentUnknown"})
 """Differences that a new shadow settles. Rows that are `missing` come back with the next sync: of the two mistakes, bringing back
 what somebody deleted is the one that can be put right."""
@@ -170,6 +171,8 @@ def _check_shadow(state: Path, identity: Identity, task: Task, open_workspace: O
             actions.append(f"the shadow did not fit the database and the logs ({wrong} differences): set aside as {_set_aside(state, 'shadow.db')}")
         return actions + _rebuild(identity, task, open_workspace)
     except SidecarError as error:
+        if error.kind in _OF_THE_REMOTE:
+            return [*actions, f"the shadow is rebuilt by the next sync, which needs the remote for it: {error.message} {error.remedy}"]
         if error.kind not in _OF_THE_DATABASE:
             raise
         return [*actions, f"the shadow was left as it is, since the database cannot be read: {error.message} {error.remedy}"]

@@ -25,7 +25,9 @@ def _range(text: str) -> tuple[int, int]:
     return max(2, int(least)), max(2, int(most or least))
 
 
-def soak(*, operations: int, per_history: int, devices: tuple[int, int], seed: int, histories: int | None, hours: float | None, folder: Path | None) -> int:
+def soak(
+    *, operations: int, per_history: int, sitting: int, devices: tuple[int, int], seed: int, histories: int | None, hours: float | None, folder: Path | None
+) -> int:
     """The number of histories that broke an invariant; each is kept, and its seed printed."""
     began, total, broken, number = time.monotonic(), 0, 0, 0
     counts: Counter[str] = Counter()
@@ -34,7 +36,7 @@ def soak(*, operations: int, per_history: int, devices: tuple[int, int], seed: i
         started = time.monotonic()
         history: History | None = None
         try:
-            history = History(root, seed + number, devices, min(per_history, operations - total))
+            history = History(root, seed + number, devices, min(per_history, operations - total), sitting)
             history.run()
         except Exception as error:  # noqa: BLE001 (whatever it is, it is a finding)
             broken += 1
@@ -76,6 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m campaigns.soak", description="Random histories of many devices.")
     parser.add_argument("--operations", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--per-history", type=int, default=10_000, metavar="N")
+    parser.add_argument("--sitting", type=int, default=90, metavar="N", help="edits in one go, on average; with few, more happens to the devices")
     parser.add_argument("--devices", type=_range, default=(2, 16), metavar="LEAST-MOST")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--histories", type=int, metavar="N", help="at most so many")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from campaigns.soak.ledger import DATA, digests, versions_of
 from campaigns.soak.oracle import Digest, digest
 from sidecar.services.history import read_images
-from sidecar.services.receive import MAX_SEGMENT_BYTES
-from sidecar.services.rows import load_value
 from sidecar.services.workspace import Workspace
 from tests.support.invariants import Content
 from tests.support.machines import Machine
 
-DATA = {"session": "title", "message": "data", "part": "data"}
+LOGS = ("refs/remotes/origin/sessions/", "refs/heads/sessions/", "refs/remotes/origin/forgotten/", "refs/heads/forgotten/")
 
 
 def shared_content(machine: Machine, strange: set[str]) -> Content:
@@ -28,10 +26,13 @@ def shared_content(machine: Machine, strange: set[str]) -> Content:
     return content
 
 
-def check(recorded: dict[Digest, str], machines: Sequence[Machine]) -> None:
-    """I2 for versions: what a scan saw is in a database, a log or a journal."""
-    missing = set(recorded)
-    for machine in machines:
+def check(recorded: dict[Digest, str], left_out: set[Digest], machines: Sequence[Machine], gone: Sequence[Machine]) -> None:
+    """I2 for versions: what a scan saw is in a database, a log or a journal, or a compaction left it out by right.
+
+    `machines`: those that are in the vault; `gone`: those that were forgotten.
+    """
+    missing = set(recorded) - left_out
+    for machine in (*machines, *gone):
         missing.difference_update(_in_database(machine))
         with machine.sidecar._workspace(remote=False) as ws:
             missing.difference_update(_in_journal(ws))
@@ -53,27 +54,13 @@ def _in_database(machine: Machine) -> Iterator[Digest]:
 
 
 def _in_logs(ws: Workspace) -> Iterator[Digest]:
-    refs = ws.repo.refs("refs/remotes/origin/sessions/") | ws.repo.refs("refs/heads/sessions/")
-    for ref, commit in refs.items():
-        device = ref.rpartition("/")[2]
-        for entry in ws.repo.tree(commit, "seg/"):
-            data = ws.repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
-            sequence = int(entry.path.rpartition("/")[2].partition("-")[0])
-            reader = ws.tools.segment_reader(data, entry.path, device=device, sequence=sequence, sealer=ws.sealer)
-            for group in reader.groups(None):
-                for record in group.records:
-                    yield from _digests(record.table, record.key, {name: load_value(ws, value, device) for name, value in (record.columns or {}).items()})
+    for prefix in LOGS:
+        for ref, commit in ws.repo.refs(prefix).items():
+            yield from versions_of(ws, ref.rpartition("/")[2], commit)
 
 
 def _in_journal(ws: Workspace) -> Iterator[Digest]:
     for cycle in ws.journal.cycles(-1):
         for session, *_ in cycle.sessions:
             for image in read_images(ws, cycle.id, session):
-                yield from _digests(image.table, image.key, image.columns or {})
-
-
-def _digests(table: str, key: str, columns: Any) -> Iterator[Digest]:
-    if table == "todo" and "items" in columns:
-        yield digest(table, key, tuple(item["content"] for item in columns["items"]))
-    elif table in DATA and DATA[table] in columns:
-        yield digest(table, key, columns[DATA[table]])
+                yield from digests(image.table, image.key, image.columns or {})

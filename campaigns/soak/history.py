@@ -7,20 +7,25 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
 
 from campaigns.soak import evidence
-from campaigns.soak.oracle import Oracle
+from campaigns.soak.deaths import death
+from campaigns.soak.ledger import left_out, own_log
+from campaigns.soak.oracle import Digest, Oracle
 from campaigns.soak.people import Sitting
+from protocol.compact import CompactParams
+from protocol.keys import ForgetDeviceParams, RotateKeyParams, ShowKeyParams
 from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams
 from protocol.trust import HistoryParams, RestoreParams
+from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support.gitremote import git
-from tests.support.invariants import Crash, CrashingTask, cycle, quiet, same_everywhere
+from tests.support.invariants import Crash, CrashingTask, cycle, patiently, quiet, same_everywhere
 from tests.support.machines import Machine, bare_remote, from_schema, open_project
 from tests.support.upgrade import upgrade
 
@@ -29,10 +34,9 @@ HOUR = 3_600_000
 VERSIONS = ("1.2.4", "1.14.41", "1.15.4", "1.17.11", "1.18.33")
 PROJECTS = ("p" * 40, "q" * 40, "r" * 40)
 EVENTS = {
-    "sync": 30, "crash": 3, "restore": 3, "lose_shadow": 1.2, "upgrade": 0.7, "join": 1, "copy": 0.4, "backup": 0.5, "turn_clock": 0.5, "open_project": 0.5,
+    "sync": 30, "crash": 3, "restore": 3, "lose_shadow": 1.2, "upgrade": 0.7, "come": 1, "copy": 0.4, "backup": 0.5, "turn_clock": 0.5, "open_project": 0.5,
+    "compact": 5, "rotate_key": 0.8, "forget": 0.2,
 }  # fmt: skip
-MEAN_SITTING = 90
-"""Operations in one go."""
 ROUNDS = 10
 
 
@@ -50,10 +54,10 @@ class Device:
 
 
 class History:
-    """`operations`: how many to reach. Everything follows from `seed`, but for what depends on how fast this machine is."""
+    """`operations`: how many to reach; `sitting`: how many of them are made in one go, on average. Everything follows from `seed`, but for what depends on how fast this machine is."""
 
-    def __init__(self, root: Path, seed: int, devices: tuple[int, int], operations: int) -> None:
-        self.root, self.operations = root, operations
+    def __init__(self, root: Path, seed: int, devices: tuple[int, int], operations: int, sitting: int = 90) -> None:
+        self.root, self.operations, self.sitting = root, operations, sitting
         self.chance = random.Random(f"soak {seed}")
         self.oracle = Oracle()
         self.done = self.step = 0
@@ -63,8 +67,14 @@ class History:
         self.mixed, self.sealed = self.chance.random() < 0.7, self.chance.random() < 0.5
         self.most_skew = self.chance.choice([0, HOUR, HOUR, 72 * HOUR])
         self.devices: list[Device] = []
+        self.gone: list[Device] = []
+        """Those that were forgotten."""
+        self.left_out: set[Digest] = set()
+        """Versions that compactions left out of the logs, by right."""
         self.remote = bare_remote(root / "remote.git")
         git(self.remote, "config", "gc.autoDetach", "false")
+        if self.chance.random() < 0.15:
+            git(self.remote, "config", "receive.denyNonFastForwards", "true")
         self.key: str | None = None
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -86,7 +96,9 @@ class History:
                 self.counts[kind] += 1
                 getattr(self, "_" + kind)()
         self.checkpoint()
-        evidence.check(self.oracle.recorded, [device.machine for device in self.devices])
+        self._join()
+        self.checkpoint()  # what is left of the logs is enough for somebody who has nothing
+        evidence.check(self.oracle.recorded, self.left_out, [device.machine for device in self.devices], [device.machine for device in self.gone])
 
     def describe(self) -> str:
         versions = ",".join(VERSIONS[device.version] for device in self.devices)
@@ -99,7 +111,7 @@ class History:
 
     # --- people ---------------------------------------------------------------------------------------------------
     def _sitting(self) -> None:
-        device, count = self._pick(), 1 + int(self.chance.expovariate(1 / MEAN_SITTING))
+        device, count = self._pick(), 1 + int(self.chance.expovariate(1 / self.sitting))
         self._note(f"m{device.index}: {count} edits")
         with closing(device.machine.connect()) as db:
             Sitting(db, self.chance, self.oracle, device.index, device.machine.wall() - 4_000 - count, f"{device.index:x}z{self.step:05d}").work(count)
@@ -175,11 +187,13 @@ class History:
             device.version, device.backup = device.backup_version, None
             self._lose_shadow(device)
 
+    def _come(self) -> None:
+        if len(self.devices) < self.planned:
+            self._join()
+
     def _join(self, of: Device | None = None) -> None:
         """A new device, empty or (`of`) with a copy of another's database."""
-        if len(self.devices) >= self.planned:
-            return
-        index, skew = len(self.devices), self.chance.randint(-self.most_skew, self.most_skew)
+        index, skew = len(self.devices) + len(self.gone), self.chance.randint(-self.most_skew, self.most_skew)
         version = of.version if of else self.chance.randrange(len(VERSIONS)) if self.mixed else len(VERSIONS) - 1
         reach = self.chance.choice([1.0, 1.0, 0.6, 0.3, 0.0])
         machine = from_schema(self.root / f"m{index}", VERSIONS[version], lambda: self.now + device.skew, PROJECTS[0])
@@ -205,24 +219,80 @@ class History:
         if len(self.devices) < self.planned and _whole(self._cycle(source)):
             self._join(source)
 
+    def _compact(self) -> None:
+        """A log again: asked for, or by itself; now and then that dies on the way, and the shadow is lost, or the key changed, before the next cycle."""
+        device = self._pick(online=True)
+        sidecar, old, before = device.machine.sidecar, own_log(device.machine), device.machine.content()
+        by_itself, end = self.chance.random() < 0.3, self.chance.choice(("whole", "whole", "a check", "a step", "a step"))
+        task = CrashingTask(int(self.chance.expovariate(1 / 300))) if end == "a check" else Task()
+        self._finish(lambda: sidecar.upkeep(task) if by_itself else sidecar.compact(CompactParams(), task), dying=end == "a step")
+        assert device.machine.content() == before, "a compaction changed the database"
+        new = own_log(device.machine)
+        self.left_out |= left_out(old, new)
+        self.counts["compacted logs"] += new.generation > old.generation
+        if end != "whole" and self.chance.random() < 0.4:
+            self.chance.choice((lambda: self._lose_shadow(device), self._rotate_key))()
+
+    def _rotate_key(self) -> None:
+        if not self.sealed:
+            return
+        device = self._pick(online=True)
+        dying = self.chance.random() < 0.25
+        self._finish(lambda: device.machine.sidecar.rotate_key(RotateKeyParams(), CrashingTask(self.chance.randint(1, 40)) if dying else Task()))
+        self._cycle(device)
+        self.key = device.machine.sidecar.show_key(ShowKeyParams(confirm=True), Task()).recovery_key
+
+    def _forget(self) -> None:
+        """Somebody lost a device, of which everything is in the vault."""
+        if not self.sealed or len(self.devices) < 3:
+            return
+        lost, other = self.chance.sample(self.devices, 2)
+        if not _whole(self._cycle(lost)):
+            return
+        self._cycle(other)
+        self.key = other.machine.sidecar.forget_device(ForgetDeviceParams(lost.machine.device_id), Task()).recovery_key
+        self.devices.remove(lost)
+        self.gone.append(lost)
+
     # --- the product --------------------------------------------------------------------------------------------------
     def _cycle(self, device: Device, kind: str = "run") -> CycleResult:
         """The deletion guard's question is answered: it was meant."""
         self.done += 1
         self.counts["cycles"] += 1
-        result = cycle(device.machine, self.remote, kind)
+        result = self._with_key(device, lambda: cycle(device.machine, self.remote, kind))
         if result.guarded:
             result = cycle(device.machine, self.remote, kind, CycleParams(allow_deletions=True))
         if _whole(result):
             self.oracle.scanned(device.index)
         return result
 
+    def _with_key(self, device: Device, work: Callable[[], CycleResult]) -> CycleResult:
+        """A device that had never shown itself when the key was changed gets the new one from a person."""
+        try:
+            return work()
+        except SidecarError as error:
+            if error.kind != "wrongKey":
+                raise
+        self.counts["keys given"] += 1
+        device.machine.sidecar.link(LinkParams(str(self.remote), self.key), Task())
+        return work()
+
     def _dying(self, work: Callable[[Task], object], after: int) -> None:
+        self._finish(lambda: work(CrashingTask(after)))
+
+    def _finish(self, work: Callable[[], object], *, dying: bool = False) -> None:
+        """`dying`: at a step of it. A device that has not been given the new key yet does nothing but say so."""
         self.done += 1
         try:
-            work(CrashingTask(after))
+            with death(self.chance) if dying else nullcontext() as step:
+                if step is not None:
+                    self._note(f"dies at {step}")
+                patiently(self.remote, work)
         except Crash:
-            pass
+            self.counts["deaths"] += 1
+        except SidecarError as error:
+            if error.kind != "wrongKey":
+                raise
 
     # --- checkpoints --------------------------------------------------------------------------------------------------
     def checkpoint(self) -> None:

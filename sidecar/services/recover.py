@@ -29,11 +29,13 @@ from sidecar.domain.records import (
 from sidecar.domain.state import APPLIED, NEW, QUARANTINED, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.domain.undo import At
+from sidecar.services.manifest import follow_manifest
 from sidecar.services.publish import note_return
-from sidecar.services.receive import REMOTE_REFS, index_fetched, index_log, is_log_branch, open_segment
+from sidecar.services.receive import REMOTE_REFS, fetch_others, index_fetched, index_log, is_log_branch, open_segment
 from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.secrets import Originals
+from sidecar.services.standing import counted
 from sidecar.services.workspace import Workspace
 
 _UNKNOWN = b"\0"
@@ -50,6 +52,7 @@ def recover(ws: Workspace, task: Task) -> tuple[bool, list[str]]:
     commit = ws.repo.local_ref(ws.identity.ref)
     known, _ = ws.shadow.head_of(own)
     if remembered != own:
+        _catch_up(ws, task)
         with ws.shadow.writing():
             warnings = _rebuild(ws, task)
             ws.shadow.put("device", own)
@@ -120,6 +123,29 @@ def _redo(ws: Workspace, task: Task, commit: str) -> None:
 
 
 # --- a lost shadow, or none yet ---------------------------------------------------------------------------------------
+def _catch_up(ws: Workspace, task: Task) -> None:
+    """Fetch, where the copy of a log that is here counts no more or not yet: it is older than a change of the key.
+
+    Without that log its rows would pass for this device's own, and what was deleted in it since would be back everywhere.
+    """
+    for device, head in _fetched(ws):
+        try:
+            counted(ws, device, head)
+        except SidecarError as error:
+            if error.kind not in ("segmentCorrupt", "wrongKey"):
+                raise
+            heads = ws.repo.remote_heads(task)
+            follow_manifest(ws, task, heads)
+            fetch_others(ws, task, heads)
+            return
+
+
+def _fetched(ws: Workspace) -> list[tuple[str, str]]:
+    """(device, commit) of the others' logs, as they were fetched last."""
+    devices = [(ref.rpartition("/")[2], head) for ref, head in ws.repo.refs(REMOTE_REFS).items()]
+    return [(device, head) for device, head in devices if device != ws.identity.device_id and is_log_branch(f"sessions/{device}")]
+
+
 def _rebuild(ws: Workspace, task: Task) -> list[str]:
     """The shadow remembers nothing: find the version of every row that is here, in our log and in those that were fetched.
 
@@ -129,11 +155,7 @@ def _rebuild(ws: Workspace, task: Task) -> list[str]:
     """
     own, commit = ws.identity.device_id, ws.repo.local_ref(ws.identity.ref)
     here = frozenset(ws.db.session_ids())
-    logs = [(own, commit)] if commit is not None else []
-    for ref, head in ws.repo.refs(REMOTE_REFS).items():
-        device = ref.rpartition("/")[2]
-        if device != own and is_log_branch(f"sessions/{device}"):
-            logs.append((device, head))
+    logs = ([(own, commit)] if commit is not None else []) + _fetched(ws)
     folds: dict[str, _Fold] = {}
     schema = ws.db.schema().columns
     groups: list[tuple[str, str, int, list[_Said]]] = []

@@ -10,8 +10,10 @@ from uuid import UUID
 
 import pytest
 
+from protocol.compact import CompactParams
+from protocol.keys import RotateKeyParams
 from protocol.sync import CycleParams, InitParams, LinkParams
-from protocol.trust import HistoryParams, RestoreParams
+from protocol.trust import HistoryParams, RepairParams, RestoreParams
 from sidecar.domain.task import Progress, Task
 from sidecar.services.publish import GUARD_SESSIONS
 from tests.support import edits
@@ -26,16 +28,16 @@ class Group:
     """Machines that share a vault and a clock; `add` gives their place in the order of devices."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.remote, self.now, self.key = root, bare_remote(root / "vault.git"), 1_790_000_000_000, None
-        self.made = False
+        self.root, self.remote, self.now = root, bare_remote(root / "vault.git"), 1_790_000_000_000
+        self.made, self.encryption, self.key = False, "none", None
 
     def add(self, name: str, place: int, project: str = P, version: str = "1.18.33") -> Machine:
         machine = from_schema(self.root / name, version, lambda: self.now, project)
         with patch("uuid.uuid4", lambda: UUID(int=place)):
             if self.made:
-                machine.sidecar.link(LinkParams(str(self.remote)), Task())
+                machine.sidecar.link(LinkParams(str(self.remote), self.key), Task())
             else:
-                machine.sidecar.init(InitParams(str(self.remote), encryption="none"), Task())
+                self.key = machine.sidecar.init(InitParams(str(self.remote), encryption=self.encryption), Task()).recovery_key
         self.made = True
         return machine
 
@@ -452,3 +454,29 @@ def test_a_shadow_made_anew_after_an_upgrade_takes_new_columns_for_nobodys_edit(
     group.sync(b, a, b)
     assert a.sql("SELECT agent, model FROM session") == said, "empty columns of an upgrade replaced what was there on every machine"
     assert b.sql("SELECT agent, model FROM session") == said
+
+
+@pytest.mark.parametrize("repaired", [False, True], ids=["by a cycle", "after a repair without the remote"])
+def test_a_shadow_made_anew_after_a_change_of_the_key_takes_nothing_of_the_others_for_its_own(group: Group, repaired: bool) -> None:
+    """b's log was compacted and then the key changed: the copy of it that c has does not count any more, but tells what c's rows are."""
+    group.encryption = "aes-256-gcm"
+    a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
+    group.edit(b, _conversation("ses_1"))
+    group.edit(b, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(b, a, c)
+    group.edit(b, lambda db, _: edits.delete_message(db, "msg_ses_1a"))
+    group.sync(b)
+    b.sidecar.compact(CompactParams(), Task())
+    group.sync(a)
+    a.sidecar.rotate_key(RotateKeyParams(), Task())
+    group.now += 60_000
+    c.sidecar.push(CycleParams(), Task())  # takes the key over, and reads nothing
+    _lose_shadow(c)
+    if repaired:
+        away = group.remote.rename(group.root / "away")
+        done = c.sidecar.repair(RepairParams(), Task()).actions
+        assert any("rebuilt by the next sync" in action for action in done), f"nothing says that the shadow is not there yet: {done}"
+        away.rename(group.remote)
+    group.sync(c, b, a, c)
+    assert [machine.sql("SELECT 1 FROM message WHERE id='msg_ses_1a'") for machine in (a, b, c)] == [[]] * 3, "a message that b deleted is back"
+    assert a.content() == b.content() == c.content()
