@@ -116,7 +116,10 @@ def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None
     totals.warnings += applier.warnings
     if _contended(ws, BUSY) or ws.shadow.recounts():
         # Something changed under our hands: record it, then merge against it.
-        totals.scans.append(Publisher(ws, task).scan())
+        outcome = Publisher(ws, task).scan()
+        totals.scans.append(outcome)
+        with ws.shadow.writing():
+            note_guarded(ws, outcome.gone)
         applier.run()
 
 

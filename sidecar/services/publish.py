@@ -12,7 +12,7 @@ from sidecar.domain.records import MESSAGE, SESSION, Mentions, Record, diverged
 from sidecar.domain.secrets import Finding
 from sidecar.domain.state import APPLIED, UNFIT, SegmentFile, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.guard import Gone, database_identity, find_gone
+from sidecar.services.guard import Gone, find_gone, is_suspicious, note_database, unanswered
 from sidecar.services.heads import mark_of, new_head, own_generation, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
@@ -28,8 +28,6 @@ IDENTITY_ANSWERS = (
 )
 REPLACED_REF = "refs/replaced/own"
 """What the own branch was before it was compacted, until the remote is known to have the new log."""
-GUARD_SESSIONS = 20
-GUARD_SHARE = 0.10
 
 
 @dataclass
@@ -208,14 +206,13 @@ class Publisher:
 
     def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, total: int) -> None:
         """Publish deletions, unless there are so many, or the file is so different, that nobody may have meant them."""
-        shadow = self.ws.shadow
-        identity = database_identity(self.ws)
-        affected = len(vanished) + len(deletions)
-        other_file = shadow.get("database") not in (None, identity)
-        suspicious = bool(affected) and (other_file or affected > max(GUARD_SESSIONS, int(total * GUARD_SHARE)))
-        if self._hold_deletions or (suspicious and not self.allow_deletions):
-            self.outcome.guarded, self.outcome.gone = affected, find_gone(self.ws, vanished, deletions)
-            return
+        shadow, held = self.ws.shadow, {*vanished, *(scan.session_id for scan, _ in deletions)}
+        if self.allow_deletions and held:
+            held = unanswered(self.ws, find_gone(self.ws, vanished, deletions))
+        if self._hold_deletions or is_suspicious(self.ws, len(held), total, answered=self.allow_deletions):
+            self.outcome.gone = [one for one in find_gone(self.ws, vanished, deletions) if one.session in held]
+            self.outcome.guarded = len(self.outcome.gone)
+            vanished, deletions = [s for s in vanished if s not in held], [(scan, gone) for scan, gone in deletions if scan.session_id not in held]
         self.outcome.vanished = vanished
         if self.dry:
             self.outcome.tombstones = len(vanished) + sum(len(gone) for _, gone in deletions)
@@ -227,9 +224,9 @@ class Publisher:
                 self._add(change)
             if self._open is not None and not scan.withheld:
                 self._open.scanned.append((scan.session_id, fingerprints[scan.session_id], scan.title))
-        if shadow.get("database") != identity:
+        if not self.outcome.guarded:
             with shadow.writing():
-                shadow.put("database", identity)
+                note_database(self.ws)
 
     def _flush(self) -> None:
         """Commit the open segment, then let the shadow know: after a crash in between, the own log is read back."""

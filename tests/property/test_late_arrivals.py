@@ -13,7 +13,7 @@ import pytest
 from protocol.sync import CycleParams, InitParams, LinkParams
 from protocol.trust import HistoryParams, RestoreParams
 from sidecar.domain.task import Progress, Task
-from sidecar.services.publish import GUARD_SESSIONS
+from sidecar.services.guard import GUARD_SESSIONS
 from tests.support import edits
 from tests.support.invariants import Crash
 from tests.support.machines import Machine, bare_remote, from_schema, open_project

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ def content_hash(columns: Row) -> bytes:
 
 
 CHANGE_COUNTER = "event_sequence"
+_COUNTER = struct.Struct(">24xI")
+"""Of SQLite's file header, the number of changes."""
 _NO_OVERFLOW = (1 << 44) - 1
 """What of a time goes into a sum, which SQLite refuses beyond 63 bits: milliseconds until the year 2527."""
 
@@ -50,6 +53,25 @@ class OpencodeDb:
             except OSError:
                 state.append([0, 0, 0, 0])
         return state
+
+    def age(self) -> list[int]:
+        """[change counter in the file's header, pages]: in one and the same file these grow; smaller ones are those of an earlier state of it."""
+        with errors_as_ours(self.path):
+            pages = int(self.connection.execute("PRAGMA page_count").fetchone()[0])
+        try:
+            with self.path.open("rb") as file:
+                header = file.read(_COUNTER.size)
+            return [_COUNTER.unpack(header)[0], pages]
+        except (OSError, struct.error):
+            return [0, pages]
+
+    def first_project(self) -> int | None:
+        """When the oldest project was made: a database that was made anew has a later one, also where the file got the number of the old one."""
+        schema = self._schema or self.schema()
+        if "time_created" not in schema.columns["project"]:
+            return None
+        with self.reading() as connection:
+            return next((time for (time,) in connection.execute("SELECT min(time_created) FROM project") if isinstance(time, int)), None)
 
     @property
     def connection(self) -> sqlite3.Connection:
