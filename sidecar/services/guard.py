@@ -57,12 +57,17 @@ def bring_back(ws: Workspace, gone: Sequence[Gone]) -> None:
                 shadow.drop_session(one.session)
                 shadow.due_again(one.session, None)
                 continue
-            known = shadow.rows(one.session)
-            shadow.due_again(one.session, {(known[at].version.device, known[at].sequence) for at in one.rows if at in known})
-            shadow.drop_rows(one.session, one.rows)
-            shadow.forget_scan(one.session)
+            forget_rows(ws, one.session, one.rows)
         note_database(ws)
         note_guarded(ws, [])
+
+
+def forget_rows(ws: Workspace, session: str, rows: Sequence[tuple[str, str]]) -> None:
+    """These rows were never here, and what they came from is due. Inside a transaction of the shadow."""
+    known = ws.shadow.rows(session)
+    ws.shadow.due_again(session, {(known[at].version.device, known[at].sequence) for at in rows if at in known})
+    ws.shadow.drop_rows(session, rows)
+    ws.shadow.forget_scan(session)
 
 
 def is_suspicious(ws: Workspace, sessions: int, total: int, *, answered: bool) -> bool:

@@ -16,6 +16,7 @@ from sidecar.services.guard import Gone, find_gone, is_suspicious, note_database
 from sidecar.services.heads import mark_of, new_head, own_generation, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
+from sidecar.services.unshown import take_back
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class Publisher:
         shadow = self.ws.shadow
         derived = len(shadow.writers(session)) > 1
         scan = self._scanner.session(rows, shadow.rows(session), shadow.seen(session), derived_counters=derived)
+        take_back(self.ws, scan, rows, dry=self.dry)
         self.outcome.found += self._guard.examine(scan, rows)
         self.outcome.held += scan.held
         if scan.withheld:
