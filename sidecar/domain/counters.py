@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,8 +31,17 @@ def recompute(messages: Iterable[str]) -> dict[str, float | int]:
             ("tokens_cache_write", cache.get("write")),
         ):
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                total[column] += value
-    return total
+                total[column] += _storable(value)
+    return {column: _storable(value) for column, value in total.items()}
+
+
+def _storable(value: float) -> float | int:
+    """A number that SQLite has, as near as it can be: one message with another one must not keep everything else from being synced."""
+    if isinstance(value, float):
+        return 0.0 if math.isnan(value) else value
+    if value.bit_length() < 64:
+        return value
+    return float(value) if value.bit_length() < 1024 else math.inf if value > 0 else -math.inf
 
 
 def _mapping(value: Any) -> dict[str, Any]:
