@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from sidecar.domain.counters import recompute
 
-NUMBERS = st.integers() | st.floats() | st.sampled_from([10**20, -(10**20), 2**63, -(2**63), 10**400, -(10**400), 1e308, True]) | st.none() | st.text(max_size=3)
+NUMBERS = (
+    st.integers() | st.floats() | st.sampled_from([10**20, -(10**20), 2**63, -(2**63), 10**400, -(10**400), 1e308, True]) | st.none() | st.text(max_size=3)
+)
 
 
 def answer(number: Any) -> str:
