@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from protocol.sync import Guarded
 from sidecar.domain.records import SESSION
+from sidecar.domain.state import ShadowRow
+from sidecar.domain.undo import At
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class Gone:
 
     session: str
     title: str
-    rows: tuple[tuple[str, str], ...]
+    rows: tuple[At, ...]
 
     @property
     def whole(self) -> bool:
@@ -62,7 +64,7 @@ def bring_back(ws: Workspace, gone: Sequence[Gone]) -> None:
         note_guarded(ws, [])
 
 
-def forget_rows(ws: Workspace, session: str, rows: Sequence[tuple[str, str]]) -> None:
+def forget_rows(ws: Workspace, session: str, rows: Sequence[At]) -> None:
     """These rows were never here, and what they came from is due. Inside a transaction of the shadow."""
     known = ws.shadow.rows(session)
     ws.shadow.due_again(session, {(known[at].version.device, known[at].sequence) for at in rows if at in known})
@@ -70,13 +72,21 @@ def forget_rows(ws: Workspace, session: str, rows: Sequence[tuple[str, str]]) ->
     ws.shadow.forget_scan(session)
 
 
-def is_suspicious(ws: Workspace, sessions: int, total: int, *, answered: bool) -> bool:
+def is_older(change: Change, known: Mapping[At, ShadowRow]) -> bool:
+    """Whether a row's time went back: opencode does no such thing, a backup that was put back does."""
+    before, now = known.get((change.record.table, change.record.key)), change.shadow
+    return before is not None and now is not None and (now.updated or 0) < (before.updated or 0)
+
+
+def is_suspicious(ws: Workspace, sessions: int, total: int, *, answered: bool, went_back: bool) -> bool:
     """Whether nobody may have meant so many of `total` sessions to lose rows, or all those in a file that is another one.
+
+    `went_back`: something that is there is older than it was.
 
     A question stays until it is answered, whatever else is written or comes in: that makes no deletion a person's own.
     """
     asked = not answered and bool(ws.shadow.get("guarded"))
-    return bool(sessions) and (asked or sessions > max(GUARD_SESSIONS, int(total * GUARD_SHARE)) or _is_another(ws))
+    return bool(sessions) and (asked or went_back or sessions > max(GUARD_SESSIONS, int(total * GUARD_SHARE)) or _is_another(ws))
 
 
 def unanswered(ws: Workspace, gone: Sequence[Gone]) -> set[str]:

@@ -12,7 +12,7 @@ from sidecar.domain.records import MESSAGE, SESSION, Mentions, Record, diverged
 from sidecar.domain.secrets import Finding
 from sidecar.domain.state import APPLIED, UNFIT, SegmentFile, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.guard import Gone, find_gone, is_suspicious, note_database, unanswered
+from sidecar.services.guard import Gone, find_gone, is_older, is_suspicious, note_database, unanswered
 from sidecar.services.heads import mark_of, new_head, own_generation, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
@@ -73,6 +73,7 @@ class Publisher:
         self._scanner = Scanner(workspace.identity.device_id, workspace.clock, workspace.tools.hash_row, workspace.portable_session)
         self._guard = Guard(workspace, task, dry=dry)
         self._open: _Open | None = None
+        self._went_back = False
 
     def scan(self, *, full: bool = False) -> Outcome:
         """Record every change of every session that moved. `full` looks at every row whatever the cheap tests say."""
@@ -144,7 +145,9 @@ class Publisher:
             return None
         shadow = self.ws.shadow
         derived = len(shadow.writers(session)) > 1
-        scan = self._scanner.session(rows, shadow.rows(session), shadow.seen(session), derived_counters=derived)
+        known = shadow.rows(session)
+        scan = self._scanner.session(rows, known, shadow.seen(session), derived_counters=derived)
+        self._went_back |= any(is_older(change, known) for change in scan.changes)
         take_back(self.ws, scan, rows, dry=self.dry)
         self.outcome.found += self._guard.examine(scan, rows)
         self.outcome.held += scan.held
@@ -211,7 +214,7 @@ class Publisher:
         shadow, held = self.ws.shadow, {*vanished, *(scan.session_id for scan, _ in deletions)}
         if self.allow_deletions and held:
             held = unanswered(self.ws, find_gone(self.ws, vanished, deletions))
-        if self._hold_deletions or is_suspicious(self.ws, len(held), total, answered=self.allow_deletions):
+        if self._hold_deletions or is_suspicious(self.ws, len(held), total, answered=self.allow_deletions, went_back=self._went_back):
             self.outcome.gone = [one for one in find_gone(self.ws, vanished, deletions) if one.session in held]
             self.outcome.guarded = len(self.outcome.gone)
             vanished, deletions = [s for s in vanished if s not in held], [(scan, gone) for scan, gone in deletions if scan.session_id not in held]

@@ -178,6 +178,25 @@ def test_a_backup_that_was_put_back_deletes_nothing_elsewhere(few: tuple[Machine
     assert a.content()["message"].keys() >= before["message"].keys()
 
 
+def test_a_backup_that_was_put_back_is_known_by_its_times_when_the_file_has_not_grown_since(machine: Make, remote: Path) -> None:
+    a, b = machine("a"), machine("b")
+    edit(a, sessions)
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
+    sync(a)
+    shutil.copyfile(a.db, a.root / "backup.db")
+    edit(a, lambda db: (edits.new_session(db, "ses_new", at()), edits.edit_part(db, "prt_msg_00u", "more", at() + 1000)))
+    sync(a)
+    b.sidecar.link(LinkParams(str(remote), None), Task())
+    sync(b)
+    put_in_place(a, a.root / "backup.db")
+    assert sync(a).guarded == 1, "what is new since the backup was deleted on the other machine"
+    assert a.run("repair").returncode == 0
+    sync(a)
+    sync(b)
+    assert a.content() == b.content()
+    assert "ses_new" in b.content()["session"]
+
+
 def test_a_question_stays_when_more_sessions_come(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     edit(a, lambda db: [edits.delete_session(db, f"ses_{number:02}") for number in range(21)])
