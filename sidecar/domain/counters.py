@@ -35,7 +35,7 @@ def recompute(messages: Iterable[str]) -> dict[str, float | int]:
     return {column: _storable(value) for column, value in total.items()}
 
 
-def _storable(value: float) -> float | int:
+def _storable(value: float | int) -> float | int:
     """A number that SQLite has, as near as it can be: one message with another one must not keep everything else from being synced."""
     if isinstance(value, float):
         return 0.0 if math.isnan(value) else value
