@@ -30,6 +30,8 @@ class Oracle:
         self._unpublished: dict[int, set[str]] = defaultdict(set)
         self._forgetful: set[int] = set()
         self._loose: set[str] = set()
+        self._undone: dict[tuple[int, str], set[str]] = {}
+        """(device, session) -> messages that it showed when an undo was opened there."""
         self._partly: dict[int, set[str]] = defaultdict(set)
         self._written: dict[int, dict[tuple[str, str], Digest]] = defaultdict(dict)
         self.recorded: dict[Digest, str] = {}
@@ -63,6 +65,15 @@ class Oracle:
         for gone in (key, *below):
             for table in ("session", "message", "part", "todo"):
                 self._written[device].pop((table, gone), None)
+
+    def undone(self, device: int, session: str, messages: Iterable[str]) -> None:
+        """An undo was opened, with these messages in the session."""
+        self._undone[device, session] = set(messages)
+
+    def swept(self, device: int, session: str, messages: Iterable[str]) -> None:
+        """opencode deleted these with what had been undone: what had come in since nobody had seen, and it may come back."""
+        if (device, session) in self._undone:
+            self._loose |= set(messages) - self._undone[device, session]
 
     def scanned(self, device: int) -> None:
         """A cycle of this device recorded everything that its database held."""

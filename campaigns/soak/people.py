@@ -82,8 +82,10 @@ class Sitting:
         return str(self.chance.choice([row[0] for row in self.db.execute("SELECT id FROM project ORDER BY id")]))
 
     def _append(self, to: _Open) -> None:
-        for message in edits.drop_reverted(self.db, to.id):
+        swept = edits.drop_reverted(self.db, to.id)
+        for message in swept:
             self._gone(to, message)
+        self.oracle.swept(self.device, to.id, swept)
         if len(to.messages) >= MOST_MESSAGES:
             self._edit_part(to)
             return
@@ -126,6 +128,7 @@ class Sitting:
 
     def _revert(self, session: _Open) -> None:
         edits.revert(self.db, session.id, self.chance.choice([*session.messages[-6:], None]))
+        self.oracle.undone(self.device, session.id, self._load(session.id).messages)
         self._note_session(session.id)
 
     def _remove_session(self, session: _Open) -> None:

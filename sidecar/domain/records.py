@@ -124,6 +124,11 @@ def covers(seen: Mapping[str, int], device: str, sequence: int) -> bool:
     return seen.get(device, 0) >= sequence
 
 
+def includes(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
+    """Whether `a` has seen all that `b` has."""
+    return all(covers(a, device, sequence) for device, sequence in b.items())
+
+
 def any_unseen(seen: Mapping[str, int], puts: Iterable[tuple[str, int]]) -> bool:
     """Whether one of these (device, sequence) dots was not seen."""
     return any(not covers(seen, device, sequence) for device, sequence in puts)

@@ -43,6 +43,7 @@ from sidecar.services.receive import open_segment
 from sidecar.services.rows import load_value, packed, row_hashes
 from sidecar.services.scan import ShadowRows
 from sidecar.services.secrets import Originals
+from sidecar.services.unshown import note_unshown
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -222,6 +223,8 @@ class Applier:
             self._reopened.add(entry)
             with shadow.writing():
                 shadow.reopen(session)
+        if not self.dry:
+            note_unshown(self.ws, session, known, ops)
         self._write(session, ops)
         with shadow.writing():
             shadow.put_rows(session, [(table, key, row) for table, key, row in plan.adopted if known.get((table, key)) is row])

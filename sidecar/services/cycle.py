@@ -46,7 +46,8 @@ def run_cycle(
     totals = _Totals()
     state = ws.db.file_state()
     recovered, totals.warnings = recover(ws, task)
-    if recovered or allow_deletions or restore_deletions or ws.shadow.get("file_state") != state or _unsettled(ws):
+    moved = ws.shadow.get("file_state") != state or (_is_full_due(ws) and ws.shadow.get("full_state") != state)
+    if recovered or allow_deletions or restore_deletions or moved or _unsettled(ws):
         _scan(ws, task, totals, state, allow_deletions=allow_deletions, restore_deletions=restore_deletions)
     applier = Applier(ws, task, cycle) if fetch else None
     try:
@@ -78,6 +79,10 @@ def _unsettled(ws: Workspace) -> bool:
     return bool(_unfinished(ws) or _contended(ws, BUSY) or ws.shadow.recounts())
 
 
+def _is_full_due(ws: Workspace) -> bool:
+    return bool(abs(time.time() - ws.shadow.get("full_scan", 0)) > FULL_SCAN_SECONDS)  # also when the clock was wrong then
+
+
 def _unfinished(ws: Workspace) -> list[str]:
     """Sessions of which something waits here until a turn is done."""
     return [session for session, reason, *_ in ws.shadow.local_waiting() if reason != UNFIT]
@@ -92,7 +97,7 @@ def _contended(ws: Workspace, *states: int) -> bool:
 
 def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *, allow_deletions: bool, restore_deletions: bool) -> None:
     """Scan; and when a session was written to a moment ago, wait for it to go quiet and look again."""
-    full = abs(time.time() - ws.shadow.get("full_scan", 0)) > FULL_SCAN_SECONDS  # also when the clock was wrong then
+    full = _is_full_due(ws)
     deadline = time.monotonic() + MAX_SETTLE_SECONDS
     while True:
         outcome = Publisher(ws, task, allow_deletions=allow_deletions, hold_deletions=restore_deletions).scan(full=full)
@@ -105,6 +110,7 @@ def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *,
     with ws.shadow.writing():
         if full:
             ws.shadow.put("full_scan", int(time.time()))
+            ws.shadow.put("full_state", state)
         ws.shadow.put("file_state", state if not outcome.pending else None)
         note_guarded(ws, outcome.gone)
         if restore_deletions:
@@ -116,7 +122,10 @@ def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None
     totals.warnings += applier.warnings
     if _contended(ws, BUSY) or ws.shadow.recounts():
         # Something changed under our hands: record it, then merge against it.
-        totals.scans.append(Publisher(ws, task).scan())
+        outcome = Publisher(ws, task).scan()
+        totals.scans.append(outcome)
+        with ws.shadow.writing():
+            note_guarded(ws, outcome.gone)
         applier.run()
 
 

@@ -12,10 +12,11 @@ from sidecar.domain.records import MESSAGE, SESSION, Mentions, Record, diverged
 from sidecar.domain.secrets import Finding
 from sidecar.domain.state import APPLIED, UNFIT, SegmentFile, ShadowRow
 from sidecar.domain.task import Task
-from sidecar.services.guard import Gone, database_identity, find_gone
+from sidecar.services.guard import Gone, find_gone, is_older, is_suspicious, note_database, unanswered
 from sidecar.services.heads import mark_of, new_head, own_generation, written_head
 from sidecar.services.scan import Change, Scanner, SessionScan
 from sidecar.services.secrets import Guard
+from sidecar.services.unshown import take_back
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ IDENTITY_ANSWERS = (
 )
 REPLACED_REF = "refs/replaced/own"
 """What the own branch was before it was compacted, until the remote is known to have the new log."""
-GUARD_SESSIONS = 20
-GUARD_SHARE = 0.10
 
 
 @dataclass
@@ -74,6 +73,7 @@ class Publisher:
         self._scanner = Scanner(workspace.identity.device_id, workspace.clock, workspace.tools.hash_row, workspace.portable_session)
         self._guard = Guard(workspace, task, dry=dry)
         self._open: _Open | None = None
+        self._went_back = False
 
     def scan(self, *, full: bool = False) -> Outcome:
         """Record every change of every session that moved. `full` looks at every row whatever the cheap tests say."""
@@ -145,7 +145,10 @@ class Publisher:
             return None
         shadow = self.ws.shadow
         derived = len(shadow.writers(session)) > 1
-        scan = self._scanner.session(rows, shadow.rows(session), shadow.seen(session), derived_counters=derived)
+        known = shadow.rows(session)
+        scan = self._scanner.session(rows, known, shadow.seen(session), derived_counters=derived)
+        self._went_back |= any(is_older(change, known) for change in scan.changes)
+        take_back(self.ws, scan, rows, dry=self.dry)
         self.outcome.found += self._guard.examine(scan, rows)
         self.outcome.held += scan.held
         if scan.withheld:
@@ -208,14 +211,13 @@ class Publisher:
 
     def _delete(self, vanished: list[str], deletions: list[tuple[SessionScan, list[Change]]], fingerprints: dict[str, bytes], *, total: int) -> None:
         """Publish deletions, unless there are so many, or the file is so different, that nobody may have meant them."""
-        shadow = self.ws.shadow
-        identity = database_identity(self.ws)
-        affected = len(vanished) + len(deletions)
-        other_file = shadow.get("database") not in (None, identity)
-        suspicious = bool(affected) and (other_file or affected > max(GUARD_SESSIONS, int(total * GUARD_SHARE)))
-        if self._hold_deletions or (suspicious and not self.allow_deletions):
-            self.outcome.guarded, self.outcome.gone = affected, find_gone(self.ws, vanished, deletions)
-            return
+        shadow, held = self.ws.shadow, {*vanished, *(scan.session_id for scan, _ in deletions)}
+        if self.allow_deletions and held:
+            held = unanswered(self.ws, find_gone(self.ws, vanished, deletions))
+        if self._hold_deletions or is_suspicious(self.ws, len(held), total, answered=self.allow_deletions, went_back=self._went_back):
+            self.outcome.gone = [one for one in find_gone(self.ws, vanished, deletions) if one.session in held]
+            self.outcome.guarded = len(self.outcome.gone)
+            vanished, deletions = [s for s in vanished if s not in held], [(scan, gone) for scan, gone in deletions if scan.session_id not in held]
         self.outcome.vanished = vanished
         if self.dry:
             self.outcome.tombstones = len(vanished) + sum(len(gone) for _, gone in deletions)
@@ -227,9 +229,9 @@ class Publisher:
                 self._add(change)
             if self._open is not None and not scan.withheld:
                 self._open.scanned.append((scan.session_id, fingerprints[scan.session_id], scan.title))
-        if shadow.get("database") != identity:
+        if not self.outcome.guarded:
             with shadow.writing():
-                shadow.put("database", identity)
+                note_database(self.ws)
 
     def _flush(self) -> None:
         """Commit the open segment, then let the shadow know: after a crash in between, the own log is read back."""

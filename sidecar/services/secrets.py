@@ -282,7 +282,7 @@ class Originals:
         self._rows = ("", None)
 
     def row(self, session: str, table: str, key: str, columns: Row) -> Row:
-        """A record's columns as they are to be here. What has a mark whose text is not known here leaves the local value as it is."""
+        """A record's columns as they are to be here. What has a mark that may stand for something in the local value leaves that as it is."""
         data = columns.get("data")
         if isinstance(data, str) and "[redacted:" not in data:
             return columns
@@ -299,6 +299,8 @@ class Originals:
         hits = Finder(self.ws.tools.secrets, lambda: None).row(local)
         originals = {self._decisions.fingerprint(hit.value): hit.value for hit in hits}
         unknown = marks - originals.keys() - marks_in(local)
+        if not hits and not any((one.table, one.key) == (table, key) for one in self.ws.shadow.findings(session)):
+            unknown = set()  # there is no secret here that it could stand for: another machine took one out of what it wrote
         return {name: local[name] if name in local and marks_in(value) & unknown else unmasked(value, originals) for name, value in columns.items()}
 
 

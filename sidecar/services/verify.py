@@ -10,7 +10,7 @@ from itertools import groupby
 from protocol.sync import Difference, VerifyResult
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import Unfit
-from sidecar.domain.records import LOCAL_SESSION_COLUMNS, MESSAGE, PART, SESSION, SESSION_MESSAGE, Version
+from sidecar.domain.records import LOCAL_SESSION_COLUMNS, MESSAGE, PART, SESSION, SESSION_MESSAGE, Version, includes
 from sidecar.domain.state import APPLIED, Row
 from sidecar.domain.task import Task
 from sidecar.services.guard import GUARD_ANSWERS, guarded
@@ -34,6 +34,8 @@ _MEANINGS = EDITED | {
     "unaccounted": "The logs have this row; it is not here, and nothing says why.",
     "deleted": "The logs say that this row was deleted; it is still here.",
 }
+
+_TOMBSTONE = "The shadow and the logs do not say the same about its deletion."
 
 
 def verify(ws: Workspace, task: Task, *, offline: bool) -> VerifyResult:
@@ -89,8 +91,8 @@ class _Verification:
             if last is not None:
                 self.differences[last] = difference
 
-    def row(self, session: str, at: At, kind: str, *, put: Put | None = None, columns: list[str] | None = None) -> None:
-        meaning, remedy = _MEANINGS[kind], SYNC if kind in EDITED else OURS
+    def row(self, session: str, at: At, kind: str, *, put: Put | None = None, columns: list[str] | None = None, meaning: str = "") -> None:
+        meaning, remedy = meaning or _MEANINGS[kind], SYNC if kind in EDITED else OURS
         if kind == "missing" and session in self._asked:
             meaning, remedy = "It vanished here, with so many others that it may be an accident.", GUARD_ANSWERS
         where = {"device": put.device, "sequence": put.sequence} if put is not None else {}
@@ -169,6 +171,8 @@ class _Compare:
                 self.whole.log_row(self.session, at, winner.version)
             if not self._database(at, winner) and self.logged.complete:
                 self._logs(at, winner)
+        if self.logged.complete:
+            self._tombstones()
 
     def _winner(self, at: At) -> Put | None:
         if not self.lives:
@@ -217,6 +221,15 @@ class _Compare:
                 self._say(at, "deleted", put)
         elif winner.place not in self.waits and winner.digest not in (None, row.hash):
             self._say(at, "shadowWrong" if winner.version == row.version else "notApplied", winner)
+
+    def _tombstones(self) -> None:
+        """One too many keeps out what comes, or deletes what is here; one too few lets in what was deleted."""
+        known = self.whole.ws.shadow.tombstones(self.session)
+        for at in sorted(known.keys() | self.logged.tombs.keys()):
+            said, logged = known.get(at, {}), self.logged.tombs.get(at, {})
+            applied = self.lives and not (self.logged.buried_by.get(at, set()) & self.waits)  # of a session that is gone nothing more is noted
+            if not includes(logged, said) or (applied and not includes(said, logged)):
+                self.whole.row(self.session, at, "shadowWrong", meaning=_TOMBSTONE)
 
     def _buriers(self, at: At) -> set[tuple[str, int]]:
         return self.logged.buried_by.get(at, set()) | self.logged.buried_by.get((SESSION, self.session), set())

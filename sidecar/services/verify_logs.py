@@ -26,14 +26,14 @@ class LogCheck:
 
     def run(self) -> Iterator[Difference]:
         devices = self.ws.shadow.devices()
-        for device, info, head, _ in devices:
+        for device, info, head, sequence in devices:
             if head is None:
                 continue
             if info.get("problem"):
                 yield _of(device, 0, "logDamaged", str(info["problem"]), THEIRS)
-            yield from self._log(device, head)
+            yield from self._log(device, head, sequence)
 
-    def _log(self, device: str, head: str) -> Iterator[Difference]:
+    def _log(self, device: str, head: str, sequence: int) -> Iterator[Difference]:
         try:
             entries = sorted(self.ws.repo.tree(head), key=lambda entry: entry.path)
         except SidecarError as error:
@@ -54,7 +54,7 @@ class LogCheck:
         for path, file in known.items():
             if path not in there:
                 yield from self._absent(device, file.sequence, path, file.blob)
-        yield from self._end(device, head)
+        yield from self._end(device, head, sequence)
 
     def _segment(self, device: str, path: str, sha: str, known: SegmentFile | None) -> Iterator[Difference]:
         self.segments += 1
@@ -66,7 +66,7 @@ class LogCheck:
                 return
             reader = self.ws.tools.segment_reader(data, path, device=device, sequence=sequence, sealer=self.ws.sealer)
             check_chain(self.ws, device, SegmentFile(reader.first, sequence, sha, path), reader.previous)
-            mentioned = set(reader.mentions())
+            mentioned = {place: mention.puts for place, mention in reader.mentions().items()}
         except SidecarError as error:
             if error.kind not in _UNUSABLE:
                 raise
@@ -76,10 +76,13 @@ class LogCheck:
         if known is None or known.blob != sha:
             yield _of(device, sequence, "segmentUnknown", "The log has a segment that was never read here.", OURS)
             return
-        noted = {(session, number) for number in range(reader.first, sequence + 1) for session in self.ws.shadow.mentioned(device, number)}
-        for session in sorted({session for session, _ in mentioned - noted}):
+        noted = self.ws.shadow.noted_puts(device, reader.first, sequence)
+        for session in sorted({session for session, _ in mentioned.keys() - noted.keys()}):
             meaning = "The segment has records of this session that were never read here."
             yield Difference("", "", session, "segmentUnknown", device=device, sequence=sequence, meaning=meaning, remedy=OURS)
+        for session in sorted({place[0] for place, puts in noted.items() if mentioned.get(place, puts) != puts}):
+            meaning = "The shadow does not know whether the segment has more than deletions of this session."
+            yield Difference("", "", session, "shadowWrong", device=device, sequence=sequence, meaning=meaning, remedy=OURS)
 
     def _absent(self, device: str, sequence: int, path: str, blob: str) -> Iterator[Difference]:
         if self._stored(blob):
@@ -96,7 +99,7 @@ class LogCheck:
                 raise
             return error.message
 
-    def _end(self, device: str, head: str) -> Iterator[Difference]:
+    def _end(self, device: str, head: str, sequence: int) -> Iterator[Difference]:
         try:
             said = read_head(self.ws, device, head)
         except SidecarError as error:
@@ -104,6 +107,9 @@ class LogCheck:
                 raise
             yield _of(device, 0, "logDamaged", error.message, THEIRS)
             return
+        own = device == self.ws.identity.device_id
+        if sequence > said["sequence"] or (own and sequence != said["sequence"]):
+            yield _of(device, sequence, "shadowWrong", f"The shadow says that this log has {sequence} segments; it has {said['sequence']}.", OURS)
         last = self.ws.shadow.segment(device, said["sequence"])
         if (mark_of(last.path) if last is not None else None) != said["segment"]:
             yield _of(device, said["sequence"], "segmentMissing", "The log's head names a last segment that is not there.", THEIRS)

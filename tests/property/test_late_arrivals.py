@@ -15,7 +15,8 @@ from protocol.keys import RotateKeyParams
 from protocol.sync import CycleParams, InitParams, LinkParams
 from protocol.trust import HistoryParams, RepairParams, RestoreParams
 from sidecar.domain.task import Progress, Task
-from sidecar.services.publish import GUARD_SESSIONS
+from sidecar.services.guard import GUARD_SESSIONS
+from sidecar.services.publish import Publisher
 from tests.support import edits
 from tests.support.invariants import Crash
 from tests.support.machines import Machine, bare_remote, from_schema, open_project
@@ -480,3 +481,45 @@ def test_a_shadow_made_anew_after_a_change_of_the_key_takes_nothing_of_the_other
     group.sync(c, b, a, c)
     assert [machine.sql("SELECT 1 FROM message WHERE id='msg_ses_1a'") for machine in (a, b, c)] == [[]] * 3, "a message that b deleted is back"
     assert a.content() == b.content() == c.content()
+
+
+def _undone_while_another_goes_on(group: Group) -> tuple[Machine, Machine]:
+    a, b = group.add("a", 1), group.add("b", 2)
+    group.edit(a, _conversation("s1"))
+    group.edit(a, lambda db, now: edits.add_turn(db, "s1", "t2", now))
+    group.sync(a, b)
+    group.edit(b, lambda db, now: edits.revert(db, "s1", "msg_t2u"))
+    group.edit(a, lambda db, now: edits.add_turn(db, "s1", "t3", now))
+    group.sync(a, b)
+    return a, b
+
+
+def test_a_turn_that_came_while_an_undo_was_open_is_not_deleted_with_what_was_undone(group: Group) -> None:
+    """opencode hides what follows the undone turn, and deletes all of it at the next prompt."""
+    a, b = _undone_while_another_goes_on(group)
+    group.edit(b, lambda db, now: edits.drop_reverted(db, "s1"))
+    connection = b.connect()
+    edits.add_turn(connection, "s1", "t4", group.now - 10)
+    connection.close()
+    b.sidecar.preview(CycleParams(), Task())
+    with b.sidecar._workspace() as ws:
+        assert Publisher(ws, Task()).scan().settles_in, "the prompt was just given: nothing of it is published yet"
+    group.sync(b, a, b)
+    messages = {row[0] for row in b.sql("SELECT id FROM message")}
+    assert {"msg_t3u", "msg_t3a"} <= messages, "what was said on the other machine, and never seen here, is gone on both"
+    assert "msg_t2u" not in messages, "what was undone is back"
+    assert a.content() == b.content()
+    assert b.sidecar.run(CycleParams(), Task()).up_to_date
+    group.edit(b, lambda db, now: edits.delete_message(db, "msg_t3u"))
+    group.sync(b, a)
+    assert a.sql("SELECT 1 FROM message WHERE id='msg_t3u'") == [], "deleted by a person, and it comes back"
+
+
+def test_what_came_while_an_undo_was_open_can_be_deleted_once_the_undo_is_taken_back(group: Group) -> None:
+    a, b = _undone_while_another_goes_on(group)
+    group.edit(b, lambda db, now: edits.revert(db, "s1", None))
+    group.sync(b, a)
+    group.edit(b, lambda db, now: edits.delete_message(db, "msg_t3u"))
+    group.sync(b, a)
+    assert a.sql("SELECT 1 FROM message WHERE id='msg_t3u'") == []
+    assert a.content() == b.content()

@@ -119,6 +119,94 @@ def test_where_a_project_is_missing_its_sessions_wait_for_it(pair: tuple[Machine
     nothing_is_lost(a, b, before, tips, remote)
 
 
+@pytest.fixture
+def few(machine: Make, remote: Path) -> tuple[Machine, Machine]:
+    """Two machines with so few sessions that their number alone is no reason to ask; the first has a backup of before the last one, in `backup.db`."""
+    a, b = machine("a"), machine("b")
+    edit(a, lambda db: [_talk(db, number) for number in range(3)])
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
+    sync(a)
+    shutil.copyfile(a.db, a.root / "backup.db")
+    edit(a, lambda db: [_talk(db, 3), edits.add_turn(db, "ses_00", "more", at())])
+    sync(a)
+    b.sidecar.link(LinkParams(str(remote)), Task())
+    sync(b)
+    return a, b
+
+
+def _talk(db: sqlite3.Connection, number: int) -> None:
+    edits.new_session(db, f"ses_{number:02}", at(), title=f"talk {number}")
+    edits.add_turn(db, f"ses_{number:02}", f"{number:02}", at(), text="words " * 5_000)
+
+
+def put_in_place(machine: Machine, source: Path) -> None:
+    """The file keeps its number, as a new one gets that of the one deleted just before on ext4, and `cp` writes into the one that is there."""
+    for path in machine.db.parent.glob("opencode.db-*"):
+        path.unlink()
+    shutil.copyfile(source, machine.db)
+
+
+def test_a_database_made_anew_is_another_one_also_when_the_file_has_the_same_number(few: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
+    a, b = few
+    before, tips, fresh = a.content(), logs(remote), machine("fresh")
+    fresh.sql("UPDATE project SET time_created=?", at())
+    fresh.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    put_in_place(a, fresh.db)
+    assert (sync(a).guarded, sync(b).applied.deleted) == (4, 0), "opencode's database was deleted and made anew, and all conversations were deleted everywhere"
+    edit(a, lambda db: [_talk(db, number) for number in range(10, 20)])
+    assert sync(a).guarded == 4, "nobody answered, and what is written since was taken for a yes"
+    edit(a, lambda db: [edits.delete_session(db, f"ses_{number}") for number in range(10, 20)])
+    assert sync(a, PUBLISH).guarded == 10, "the answer was about four, and ten more went with them"
+    assert sync(a, RESTORE).guarded == 0
+    assert len(a.content()["session"]) == 10
+    assert logs(remote) != tips
+    assert before["session"].keys().isdisjoint(a.content()["session"])
+
+
+def test_a_backup_that_was_put_back_deletes_nothing_elsewhere(few: tuple[Machine, Machine], remote: Path) -> None:
+    a, b = few
+    before = b.content()
+    put_in_place(a, a.root / "backup.db")
+    assert sync(a).guarded == 2
+    sync(b)
+    assert b.content()["message"] == before["message"], "what was said since the backup was made was deleted on the other machine"
+    edit(a, lambda db: [_talk(db, number) for number in range(10, 20)])
+    assert sync(a).guarded == 2, "the file has grown beyond what it was, and that was taken for a yes"
+    sync(a, RESTORE)
+    sync(b)
+    assert b.content() == a.content()
+    assert a.content()["message"].keys() >= before["message"].keys()
+
+
+def test_a_backup_that_was_put_back_is_known_by_its_times_when_the_file_has_not_grown_since(machine: Make, remote: Path) -> None:
+    a, b = machine("a"), machine("b")
+    edit(a, sessions)
+    a.sidecar.init(InitParams(str(remote), encryption="none"), Task())
+    sync(a)
+    shutil.copyfile(a.db, a.root / "backup.db")
+    edit(a, lambda db: (edits.new_session(db, "ses_new", at()), edits.edit_part(db, "prt_msg_00u", "more", at() + 1000)))
+    sync(a)
+    b.sidecar.link(LinkParams(str(remote), None), Task())
+    sync(b)
+    put_in_place(a, a.root / "backup.db")
+    assert sync(a).guarded == 1, "what is new since the backup was deleted on the other machine"
+    assert a.run("repair").returncode == 0
+    sync(a)
+    sync(b)
+    assert a.content() == b.content()
+    assert "ses_new" in b.content()["session"]
+
+
+def test_a_question_stays_when_more_sessions_come(pair: tuple[Machine, Machine]) -> None:
+    a, b = pair
+    edit(a, lambda db: [edits.delete_session(db, f"ses_{number:02}") for number in range(21)])
+    assert sync(a).guarded == 21
+    edit(b, lambda db: [edits.new_session(db, f"ses_b{number:03}", at()) for number in range(200)])
+    sync(b)
+    sync(a)
+    assert (sync(a).guarded, sync(b).applied.deleted) == (21, 0), "21 of 224 are less than a tenth, and so they were deleted everywhere unasked"
+
+
 def test_without_the_remote_it_comes_back_all_the_same(pair: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
     a, b = pair
     before, tips = a.content(), logs(remote)

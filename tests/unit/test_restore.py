@@ -284,6 +284,23 @@ def test_the_journal_forgets_what_is_old_or_too_much_but_never_the_last(pair: tu
         journal.close()
 
 
+def test_a_cycle_that_only_publishes_takes_nobodys_way_back(tmp_path: Path) -> None:
+    from sidecar.adapters.sqlite.journal import Journal
+
+    journal = Journal(tmp_path / "journal.db")
+    try:
+        for name, size in (("small", 10), ("large", 1000)):
+            journal.begin(name, 1, "cycle")
+            journal.done(journal.add(name, 1, "s", "t", (0, 0, 1), b"x" * size, b""))
+        for name in ("published", "published too"):
+            journal.begin(name, 2, "cycle")
+            journal.prune(2, keep_bytes=500)
+        kept = [cycle.id for cycle in journal.cycles(-1) if cycle.sessions]
+        assert kept == ["large"], "what a cycle of more than the limit deleted cannot be brought back as soon as something was published"
+    finally:
+        journal.close()
+
+
 def test_the_journal_never_outgrows_its_limit_and_the_newest_cycle_can_always_be_taken_back(
     pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,6 +152,17 @@ SHADOW = {
     "a row that came from another machine lost": ("DELETE FROM row WHERE key='msg_bu'", {("shadowLost", "msg_bu")}),
     "a session's row lost": ("DELETE FROM row WHERE key='ses_2' AND tbl='session'", {("shadowLost", "ses_2")}),
     "a version that nobody wrote": ("UPDATE row SET time=time+1000000 WHERE key='msg_newu'", {("shadowWrong", "msg_newu")}),
+    "a deletion that nobody made": (
+        "INSERT INTO tombstone SELECT 'ses_0', 'message', 'msg_0u', json_group_object(id, 99) FROM device",
+        {("shadowWrong", "msg_0u")},
+    ),
+    "a session's deletion that nobody made": (
+        "INSERT INTO tombstone SELECT 'ses_0', 'session', 'ses_0', json_group_object(id, 99) FROM device",
+        {("shadowWrong", "ses_0")},
+    ),
+    "a deletion forgotten": ("DELETE FROM tombstone", {("shadowWrong", "msg_olda")}),
+    "puts forgotten": ("UPDATE session_segment SET puts=0 WHERE session='ses_1'", {("shadowWrong", "ses_1")}),
+    "another end of a log": ("UPDATE device SET sequence=sequence+5", {("shadowWrong", "")}),
     "a segment forgotten": ("DELETE FROM segment WHERE sequence=2", {("segmentUnknown", "")}),
     "a mention forgotten": ("DELETE FROM session_segment WHERE session='ses_1' AND sequence=2", {("segmentUnknown", "ses_1")}),
 }

@@ -134,6 +134,7 @@ class Journal:
 
     def prune(self, now: int, *, keep_ms: int | None = None, keep_bytes: int | None = None) -> int:
         """Forget the oldest cycles beyond what is kept (None: the limits of this module), never the newest; returns how many.
+        The newest one that changed something stays, however large it is: a cycle that only published takes nobody's way back.
 
         The oldest are those that were entered first, whatever the clock said then; their age is the time between the cycles since.
         """
@@ -146,9 +147,10 @@ class Journal:
                 " LEFT JOIN cycle_order o ON o.cycle=c.id ORDER BY coalesce(o.number, 0) DESC, c.at DESC, c.id"
             ).fetchall()
             age, total, gone, later = 0, 0, [], now
+            newest = next((cycle for cycle, _, size in sizes if size), None)
             for index, (cycle, at, size) in enumerate(sizes):
                 age, total, later = age + min(max(later - at, 0), MAX_GAP_MS), total + size, min(later, at)
-                if index and (age > keep_ms or total > keep_bytes):
+                if index and (age > keep_ms or (total > keep_bytes and cycle != newest)):
                     gone.append((cycle,))
             db.executemany("DELETE FROM entry WHERE cycle=? AND done=1", gone)
             db.executemany("DELETE FROM cycle WHERE id=?", gone)

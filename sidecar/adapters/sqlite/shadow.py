@@ -244,6 +244,11 @@ class Shadow(Findings, Quarantine):
         """Sessions of which a segment is known to hold something."""
         return {row[0] for row in self.db.execute("SELECT session FROM session_segment WHERE device=? AND sequence=?", (device, sequence))}
 
+    def noted_puts(self, device: str, first: int, last: int) -> dict[tuple[str, int], bool]:
+        """(session, sequence) -> whether these segments are known to hold a put of it."""
+        query = "SELECT session, sequence, puts FROM session_segment WHERE device=? AND sequence BETWEEN ? AND ?"
+        return {(session, sequence): bool(puts) for session, sequence, puts in self.db.execute(query, (device, first, last))}
+
     def logged_sessions(self) -> list[tuple[str, str, int]]:
         """(session, device, sequence) of all sessions in the logs and the first segment of each, in the order of those."""
         return list(self.db.execute("SELECT session, device, min(sequence) FROM session_segment GROUP BY session ORDER BY device, min(sequence), session"))

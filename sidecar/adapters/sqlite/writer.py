@@ -271,6 +271,8 @@ class RowWriter:
     def _delete(self, op: Op, images: list[Image], counts: WriteCounts) -> None:
         if op.table == TODO:
             before = self._todos(op.key)
+            if before and todo_hash(self.hash_row, before) != op.expected:
+                raise LocalChange(f"todo {op.key}")
             if before:
                 images.append((TODO, op.key, {"items": before}))
                 self._db.execute("DELETE FROM todo WHERE session_id=?", (op.key,))
@@ -280,8 +282,9 @@ class RowWriter:
             return
         if self._digest(op.table, row) != op.expected:
             raise LocalChange(f"{op.table} {op.key}")
-        if op.table == SESSION and self._db.execute("SELECT 1 FROM message WHERE session_id=? LIMIT 1", (op.key,)).fetchone():
-            raise LocalChange(f"session {op.key} has new messages")
+        for table in (MESSAGE, TODO, SESSION_MESSAGE) if op.table == SESSION else ():  # they would go with it, unrecorded
+            if self.schema.has(table) and self._db.execute(f"SELECT 1 FROM {table} WHERE session_id=? LIMIT 1", (op.key,)).fetchone():
+                raise LocalChange(f"session {op.key} has a new {table}")
         if op.table == MESSAGE and self._db.execute("SELECT 1 FROM part WHERE message_id=? LIMIT 1", (op.key,)).fetchone():
             raise LocalChange(f"message {op.key} has new parts")
         images.append((op.table, op.key, row))

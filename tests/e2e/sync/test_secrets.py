@@ -120,6 +120,22 @@ def test_redacted_is_the_published_copy_alone(tmp_path: Path, remote: Path) -> N
     assert canary not in texts(b)["prt_msg_t1u"], "what is redacted stays so: the shadow that knew of it is lost"
 
 
+def test_an_edit_with_a_secret_in_it_arrives_where_the_row_had_none(tmp_path: Path, remote: Path) -> None:
+    a = plain(tmp_path, remote)
+    a.cli("secrets", "policy", "redact")
+    write(a, "ses_1", ["a1"])
+    a.cli("sync")
+    b = machine(tmp_path / "b", "link", str(remote), "--acknowledge-private")
+    b.cli("sync")
+    db = a.connect()
+    edits.edit_part(db, "prt_msg_a1u", f"what else was said, and {github()}", NOW + 5 * HOUR)
+    db.close()
+    a.cli("sync")
+    b.cli("sync")
+    assert "what else was said" in texts(b)["prt_msg_a1u"], "all of an edit is kept from the other machines because of a secret in it, and nothing says so"
+    assert b.cli("verify")["ok"]
+
+
 def test_an_encrypted_vault_warns(tmp_path: Path, remote: Path) -> None:
     canary = github()
     a = machine(tmp_path / "a", "init", str(remote))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,3 +22,17 @@ def test_what_is_added_up_can_be_stored(found: list[str]) -> None:
     connection.execute("CREATE TABLE t (cost REAL NOT NULL, tokens INTEGER NOT NULL)")
     connection.execute("INSERT INTO t VALUES (?, ?)", (total["cost"], total["tokens_input"]))
     connection.close()
+
+
+def test_ordinary_numbers_are_added_as_they_are() -> None:
+    assert recompute([answer(2**50), answer(5), "nonsense", "{"])["tokens_input"] == 2**50 + 5
+    assert recompute([answer(0.25), answer(1)])["cost"] == 1.25
+
+
+@given(st.lists(st.integers() | st.floats() | st.sampled_from([10**400, -(10**400), True]) | st.none() | st.text(max_size=3), max_size=6))
+def test_what_is_no_number_of_ours_takes_nothing_from_the_rest(numbers: list[Any]) -> None:
+    assert recompute(answer(number) for number in numbers)["tokens_output"] == len(numbers)
+
+
+def answer(number: Any) -> str:
+    return json.dumps({"role": "assistant", "cost": number, "tokens": {"input": number, "output": 1, "cache": {"read": number}}})

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.adapters.sqlite.opencode_db import OpencodeDb, content_hash
-from sidecar.adapters.sqlite.writer import RowWriter
-from sidecar.domain.records import MESSAGE, PART, SESSION, Version
+from sidecar.adapters.sqlite.writer import RowWriter, todo_hash
+from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Version
 from sidecar.domain.state import LocalChange, Op, ShadowRow
 from sidecar.domain.task import Task
 from tests.support import edits
@@ -104,6 +104,23 @@ def test_a_message_that_got_new_parts_is_not_deleted(a: Machine) -> None:
     with pytest.raises(LocalChange):
         write(a, Op(SESSION, "ses_1", None, content_hash(rows.session)))
     assert a.sql("SELECT count(*) FROM message") == [(2,)]
+
+
+@pytest.mark.parametrize("table", [TODO, SESSION_MESSAGE])
+def test_a_session_with_something_new_in_it_is_not_deleted(a: Machine, table: str) -> None:
+    """SQLite deletes what hangs on a session: nobody would have recorded it, and no journal would have it."""
+    db = a.connect()
+    edits.delete_message(db, "msg_1u")
+    edits.delete_message(db, "msg_1a")
+    new = {"id": "smg_1", "session_id": "ses_1", "type": "x", "content": "new", "status": "pending", "priority": "high", "time_created": 1, "data": "{}"}
+    edits.insert(db, table, new)
+    db.close()
+    rows = OpencodeDb(a.db).session("ses_1")
+    assert rows is not None
+    recorded = todo_hash(content_hash, [])
+    with pytest.raises(LocalChange):
+        write(a, Op(TODO, "ses_1", None, recorded), Op(SESSION, "ses_1", None, content_hash(rows.session)))
+    assert a.sql(f"SELECT count(*) FROM {table}") == [(1,)], "what was written a moment before the session was deleted elsewhere is gone without a trace"
 
 
 def test_another_writer_gets_its_turn_all_the_while(a: Machine) -> None:
