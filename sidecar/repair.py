@@ -138,7 +138,7 @@ def _rescued(repo: VaultRepo, damaged: Path, identity: Identity, task: Task) -> 
 def _check_own_log(settings: Settings, identity: Identity, task: Task, open_workspace: Open) -> tuple[list[str], bool]:
     """Bring back our own log when it is not here: the remote is asked, and not simply believed. (What was done, whether it is here now or never was)."""
     from sidecar.adapters.git import VaultRepo
-    from sidecar.services.mend import mend_own
+    from sidecar.services.mend import NEW_REF, mend_own
 
     with open_workspace(identity) as ws:
         here, known = ws.repo.local_ref(identity.ref), ws.shadow.head_of(identity.device_id)[0]
@@ -156,6 +156,9 @@ def _check_own_log(settings: Settings, identity: Identity, task: Task, open_work
             there = heads.get(identity.branch)
             if here is not None and (there is None or ws.repo.is_ancestor(there, here)):
                 there = here  # an older one, but not as old
+            if here is not None:
+                ws.repo.adopt_ref(f"refs/kept/{identity.device_id}-{here[:12]}", here)
+                ws.repo.forget_ref(identity.ref)  # when this is stopped, the next run begins again
             mended = mend_own(ws, task, there)
         except SidecarError as error:
             if error.kind not in _OF_THE_DATABASE:
@@ -163,9 +166,10 @@ def _check_own_log(settings: Settings, identity: Identity, task: Task, open_work
             return [f"this device's log was left as it is, since the database cannot be read: {error.message} {error.remedy}"], False
     if mended.rebuild:
         _set_aside(settings.own_state, "shadow.db")
-    if mended.commit is not None:  # last of all: before this the next run begins again
+    if mended.commit is not None:  # last of all
         with closing(VaultRepo.create(settings.own_state / "vault.git", settings.environ)) as repo:
             repo.adopt_ref(identity.ref, mended.commit)
+            repo.forget_ref(NEW_REF)
     return mended.actions, True
 
 

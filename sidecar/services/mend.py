@@ -94,6 +94,7 @@ def fill(ws: Workspace, task: Task) -> list[str]:
             ws.shadow.add_segment(own, file, {}, state=APPLIED)
         ws.shadow.put_device(own, read_head(ws, own, commit), commit, used if used > last else last)
     ws.repo.adopt_ref(ws.identity.ref, commit)
+    ws.repo.forget_ref(NEW_REF)
     if used <= last:
         return []
     text = f"segments {last + 1} to {used} of this device's log are lost, and the shadow with them: what the database has is published again"

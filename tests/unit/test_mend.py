@@ -335,15 +335,20 @@ def test_without_shadow_and_journal_the_other_logs_say_how_far_it_went(world: Wo
 
 
 @pytest.mark.parametrize("stop", ["after the log was made", "before the branch was set"])
-def test_a_repair_that_is_stopped_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
+def test_a_repair_that_is_stopped_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop: str) -> None:
     from sidecar.adapters.git import VaultRepo
     from sidecar.adapters.sqlite.shadow import Shadow
 
     class Stopped(BaseException):
         """The process is gone."""
 
+    shutil.copytree(world.a.own_state / "vault.git", tmp_path / "kept")
+    work(world.a, "6")
+    sync(world.a)
     before = world.a.content()
     world.lose()
+    if stop == "before the branch was set":  # there is one, which is old
+        shutil.copytree(tmp_path / "kept", world.a.own_state / "vault.git")
     tamper.point(world.remote, world.branch, world.tips[1])
     adopt = VaultRepo.adopt_ref
 
