@@ -62,9 +62,9 @@ def recover(ws: Workspace, task: Task, *, looked: bool = False) -> tuple[bool, l
         )
     if remembered != own:
         with ws.shadow.writing():
-            warnings = _rebuild(ws, task)
+            warnings = _rebuild(ws, task) + fill(ws, task)
             ws.shadow.put("device", own)
-        return True, warnings + fill(ws, task)
+        return True, warnings
     if commit is not None and commit != known:
         with ws.shadow.writing():
             _redo(ws, task, commit)

@@ -186,11 +186,12 @@ def read_session(connection: sqlite3.Connection, schema: Schema, session_id: str
     rows = SessionRows(session)
     for table, target in ((MESSAGE, rows.messages), (PART, rows.parts), (SESSION_MESSAGE, rows.session_messages)):
         if schema.has(table):
-            # In two queries: sorting whole rows, SQLite would copy all of them.
-            for row in _rows(connection, f"SELECT {_names(schema, table)} FROM {table} WHERE session_id=?", (session_id,)):
+            order, no_index = "WHERE session_id=? ORDER BY time_created, id", table == PART
+            for row in _rows(connection, f"SELECT {_names(schema, table)} FROM {table} {'WHERE session_id=?' if no_index else order}", (session_id,)):
                 target[row["id"]] = row
-            for (key,) in connection.execute(f"SELECT id FROM {table} WHERE session_id=? ORDER BY time_created, id", (session_id,)):
-                target[key] = target.pop(key)
+            if no_index:  # sorting whole rows, SQLite would copy all of them
+                for (key,) in connection.execute(f"SELECT id FROM {table} {order}", (session_id,)):
+                    target[key] = target.pop(key)
     if schema.has(TODO):
         rows.todos = list(_rows(connection, f"SELECT {_names(schema, TODO)} FROM todo WHERE session_id=? ORDER BY position", (session_id,)))
     return rows
