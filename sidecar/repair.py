@@ -42,9 +42,10 @@ def rebuild(settings: Settings, identity: Identity, task: Task, open_workspace: 
     state = settings.own_state
     actions = _finish_exchange(state) + _clear_leftovers(state)
     actions += _check_repository(settings, identity, task)
-    actions += _check_journal(state)
-    actions += _check_shadow(state, identity, task, open_workspace)
-    return actions
+    actions += _check_journal(state) + _check_file_of_shadow(state)
+    said, is_settled = _check_own_log(settings, identity, task, open_workspace)
+    actions += said
+    return actions + _check_shadow(state, identity, task, open_workspace) if is_settled else actions
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ def _finish_exchange(state: Path) -> list[str]:
 
 
 def _check_repository(settings: Settings, identity: Identity, task: Task) -> list[str]:
-    """Remove what killed gits left; fetch our repository again when git finds it damaged, and our own log when it is not in it."""
+    """Remove what killed gits left; fetch our repository again when git finds it damaged."""
     from sidecar.adapters.git import VaultRepo
 
     path = settings.own_state / "vault.git"
@@ -106,19 +107,15 @@ def _check_repository(settings: Settings, identity: Identity, task: Task) -> lis
         repo.set_remote(identity.remote)
         problem = repo.problem(task)
         if problem is None:
-            return actions + _fetch_own(repo, identity, task)
+            return actions
     aside, partial = free_name(path), path.with_name("vault.git.partial")
     try:
         with closing(VaultRepo.create(partial, settings.environ)) as repo:
             mine = _rescued(repo, path, identity, task)
             repo.set_remote(identity.remote)
-            heads = repo.remote_heads(task)
-            repo.fetch(task, sorted(heads))
-            own = heads.get(identity.branch)
-            if mine is not None and (own is None or repo.is_ancestor(own, mine)):
-                own = mine
-            if own is not None:
-                repo.adopt_ref(identity.ref, own)
+            repo.fetch(task, sorted(repo.remote_heads(task)))
+            if mine is not None:
+                repo.adopt_ref(identity.ref, mine)  # else it is put together by `_check_own_log`
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -139,32 +136,57 @@ def _rescued(repo: VaultRepo, damaged: Path, identity: Identity, task: Task) -> 
     return repo.local_ref(f"refs/remotes/origin/{identity.branch}")
 
 
-def _fetch_own(repo: VaultRepo, identity: Identity, task: Task) -> list[str]:
-    if repo.local_ref(identity.ref) is not None:
-        return []
-    try:
-        heads = repo.remote_heads(task)
-        if identity.branch not in heads:
-            return []
-        repo.fetch(task, sorted(heads))
-    except SidecarError as error:
-        if error.kind == "cancelled":
-            raise
-        return [f"this device's log is not here, and the remote could not be asked: {error.message}"]
-    repo.adopt_ref(identity.ref, heads[identity.branch])
-    return ["fetched this device's log, which was not here"]
+def _check_own_log(settings: Settings, identity: Identity, task: Task, open_workspace: Open) -> tuple[list[str], bool]:
+    """Bring back our own log when it is not here: the remote is asked, and not simply believed. (What was done, whether it is here now or never was)."""
+    from sidecar.adapters.git import VaultRepo
+    from sidecar.services.mend import NEW_REF, mend_own
+
+    with open_workspace(identity) as ws:
+        here, known = ws.repo.local_ref(identity.ref), ws.shadow.head_of(identity.device_id)[0]
+        if here is not None and (known is None or ws.repo.has(known)):
+            return [], True
+        lost = known is not None or ws.journal.position(identity.device_id)[0] > 0
+        try:
+            heads = ws.repo.remote_heads(task)
+            ws.repo.fetch(task, sorted(heads))
+        except SidecarError as error:
+            if error.kind == "cancelled":
+                raise
+            return [f"this device's log is not here, and the remote could not be asked: {error.message}"], not lost
+        try:
+            there = heads.get(identity.branch)
+            if here is not None and (there is None or ws.repo.is_ancestor(there, here)):
+                there = here  # an older one, but not as old
+            if here is not None:
+                ws.repo.adopt_ref(f"refs/kept/{identity.device_id}-{here[:12]}", here)
+                ws.repo.forget_ref(identity.ref)  # when this is stopped, the next run begins again
+            mended = mend_own(ws, task, there)
+        except SidecarError as error:
+            if error.kind not in _OF_THE_DATABASE:
+                raise
+            return [f"this device's log was left as it is, since the database cannot be read: {error.message} {error.remedy}"], False
+    if mended.rebuild:
+        _set_aside(settings.own_state, "shadow.db")
+    if mended.commit is not None:  # last of all
+        with closing(VaultRepo.create(settings.own_state / "vault.git", settings.environ)) as repo:
+            repo.adopt_ref(identity.ref, mended.commit)
+            repo.forget_ref(NEW_REF)
+    return mended.actions, True
 
 
 # --- the shadow ---------------------------------------------------------------------------------------------------
-def _check_shadow(state: Path, identity: Identity, task: Task, open_workspace: Open) -> list[str]:
+def _check_file_of_shadow(state: Path) -> list[str]:
     from sidecar.adapters.sqlite.health import is_sound
 
-    actions = []
     path = state / "shadow.db"
-    if not path.exists() or not is_sound(path):
-        aside = _set_aside(state, "shadow.db")
-        if aside:
-            actions.append(f"the shadow was damaged: set aside as {aside}")
+    if path.exists() and is_sound(path):
+        return []
+    aside = _set_aside(state, "shadow.db")
+    return [f"the shadow was damaged: set aside as {aside}"] if aside else []
+
+
+def _check_shadow(state: Path, identity: Identity, task: Task, open_workspace: Open) -> list[str]:
+    actions: list[str] = []
     try:
         wrong = _differences(identity, task, open_workspace)
         if wrong:
@@ -195,7 +217,7 @@ def _rebuild(identity: Identity, task: Task, open_workspace: Open) -> list[str]:
 
     with open_workspace(identity) as ws:
         new = ws.shadow.get("device") != identity.device_id
-        _, warnings = recover(ws, task)
+        _, warnings = recover(ws, task, looked=True)
         actions = [f"rebuilt the shadow from the database and the logs: {ws.shadow.count_sessions()} sessions, {ws.shadow.count_rows()} rows"] if new else []
         before = len(ws.shadow.quarantined())
         if before:

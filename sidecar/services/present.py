@@ -77,7 +77,8 @@ def _reseal(ws: Workspace, task: Task, base: str | None, local: str) -> str:
         assert found is not None, "a path of our own"
         sequence = int(found[1])
         if index == 0:
-            before = ws.shadow.segment(own, sequence - 1)
+            file = ws.shadow.segment(own, sequence)
+            before = ws.shadow.segment(own, (file.first if file is not None else sequence) - 1)
             previous = mark_of(before.path) if before is not None else None
         data = repo.read_blob(entry.sha, limit=MAX_SEGMENT_BYTES)
         data, path, digest = ws.tools.reseal_segment(data, entry.path, sealer, own, sequence, previous)

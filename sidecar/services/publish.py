@@ -317,6 +317,7 @@ def push_own(ws: Workspace, task: Task, heads: dict[str, str]) -> bool:
     compacted = remote is not None and not ws.repo.is_ancestor(remote, local)
     if remote is not None and compacted and not was_ours(ws, remote):
         raise _cloned(ws, remote)
+    ws.journal.note_position(ws.identity.device_id, ws.shadow.head_of(ws.identity.device_id)[1], own_generation(ws))
     task.report("push")
     confirmed = _push_over(ws, task, remote) if remote is not None and compacted else ws.repo.push(task, ws.identity.branch)
     with ws.shadow.writing():

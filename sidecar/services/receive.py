@@ -28,6 +28,10 @@ def is_log_branch(branch: str) -> bool:
     return _BRANCH.match(branch) is not None
 
 
+def is_segment_path(path: str) -> bool:
+    return _SEGMENT.match(path) is not None
+
+
 def fetch_others(ws: Workspace, task: Task, heads: dict[str, str]) -> list[str]:
     """Fetch what moved and index it. Returns warnings: one device's damage never stops the others."""
     wanted, warnings = {}, []

@@ -30,6 +30,7 @@ from sidecar.domain.state import APPLIED, NEW, QUARANTINED, Row, SessionRows, Sh
 from sidecar.domain.task import Task
 from sidecar.domain.undo import At
 from sidecar.services.manifest import follow_manifest
+from sidecar.services.mend import fill
 from sidecar.services.publish import note_return
 from sidecar.services.receive import REMOTE_REFS, fetch_others, index_fetched, index_log, is_log_branch, open_segment
 from sidecar.services.rows import load_value, no_todos, row_hashes
@@ -44,17 +45,27 @@ _OTHER = "?"
 """No value has this hash, see `value_hash`."""
 
 
-def recover(ws: Workspace, task: Task) -> tuple[bool, list[str]]:
-    """Finish what a crash interrupted. (Whether there was something, so that the caller scans; warnings)."""
+def recover(ws: Workspace, task: Task, *, looked: bool = False) -> tuple[bool, list[str]]:
+    """Finish what a crash interrupted. (Whether there was something, so that the caller scans; warnings).
+
+    `looked`: what became of the own log was looked into. Raises segmentCorrupt when it is not here, or not as far as it was.
+    """
     own, remembered = ws.identity.device_id, ws.shadow.get("device")
     pending = bool(ws.journal.open_entries())
     recover_journal(ws, adopt=remembered == own)
     commit = ws.repo.local_ref(ws.identity.ref)
     known, _ = ws.shadow.head_of(own)
+    lost = known is not None or ws.journal.position(own)[0] > 0 if commit is None else known not in (None, commit) and not ws.repo.has(known or "")
+    if lost and not looked:
+        raise SidecarError(
+            "segmentCorrupt",
+            "This device's log is not in our copy of the vault any more.",
+            remedy="Nothing was published. Run `opencode-sidecar repair`: it fetches what the remote has of it and makes the rest again.",
+        )
     if remembered != own:
         _catch_up(ws, task)
         with ws.shadow.writing():
-            warnings = _rebuild(ws, task)
+            warnings = _rebuild(ws, task) + fill(ws, task)
             ws.shadow.put("device", own)
         return True, warnings
     if commit is not None and commit != known:

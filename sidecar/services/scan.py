@@ -78,6 +78,11 @@ class Scanner:
         version = newest.after(self.device)
         return Change(Record(SESSION, session_id, session_id, version, None, dict(seen)), None)
 
+    def everything(self, rows: SessionRows) -> Iterator[Change]:
+        """Every row of a session, an empty todo list included, as if nothing had ever been recorded."""
+        session_id = str(rows.session["id"])
+        return self._changes(session_id, rows, {(TODO, session_id): ShadowRow(Version(0, 0, ""), 0, b"", None)}, derived_counters=False)
+
     def session(self, rows: SessionRows, known: ShadowRows, seen: VersionVector, *, derived_counters: bool) -> SessionScan:
         session_id = str(rows.session["id"])
         scan = SessionScan(session_id, readable(rows.session.get("title") or ""))

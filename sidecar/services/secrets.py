@@ -93,7 +93,8 @@ class Finder:
         yield from self._batch(batch, texts)
 
     def _batch(self, batch: list[tuple[Key, Row]], texts: list[str]) -> Iterator[tuple[Key, list[Hit]]]:
-        if self.tools.look("\n".join(texts), self.check):
+        large = any(len(text) >= BATCH_CHARS for text in texts)  # not to be copied
+        if any(self.tools.look(text, self.check) for text in (texts if large else ["\n".join(texts)])):
             for key, columns in batch:
                 hits = self.row(columns)
                 if hits:

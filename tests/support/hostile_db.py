@@ -65,7 +65,7 @@ def _rebuilt(table: str, ending: str, extra: str = "") -> Change:
     return change
 
 
-def _parts(count: int) -> Change:
+def parts(count: int) -> Change:
     def change(db: sqlite3.Connection) -> None:
         data = json.dumps({"type": "text", "text": "x"})
         db.execute("BEGIN")
@@ -181,7 +181,7 @@ CASES: dict[str, Change] = {
     "a column without a name": _sql('ALTER TABLE session ADD COLUMN "" TEXT', "UPDATE session SET \"\"='x'"),
     "column names in other case": _rebuilt("todo", "", ', "É" TEXT'),
     # amounts
-    "twenty thousand parts in a message": _parts(20_000),
+    "twenty thousand parts in a message": parts(20_000),
     "a value of 20 MB": large(20),
 }  # fmt: skip
 

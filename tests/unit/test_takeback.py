@@ -138,7 +138,9 @@ def test_a_lost_copy_of_the_vault_is_taken_back(pair: tuple[Machine, Machine, st
     a, b, _ = pair
     before = a.content()
     shutil.rmtree(a.own_state / "vault.git")
-    refused(a)
+    with pytest.raises(SidecarError) as caught:
+        sync(a)
+    assert "opencode-sidecar repair" in caught.value.remedy
     a.sidecar.link(LinkParams(str(remote), same_device=True), Task())
     settled(a, b)
     assert a.content() == before

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from sidecar.adapters.segments.bounded import decompress
-from sidecar.adapters.segments.codec import CHECKSUM_BYTES, FLAG_ENCRYPTED, HEAD, MAGIC, MAX_DIRECTORY_BYTES, SEALED_PREFIX_BYTES, VERSION, corrupt
+from sidecar.adapters.segments.codec import CHECKSUM_BYTES, HEAD, MAGIC, MAX_DIRECTORY_BYTES, SEALED_PREFIX_BYTES, VERSION, corrupt
 from sidecar.adapters.segments.values import CHUNK_BYTES, pack, unpack
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def key_of_segment(data: bytes) -> bytes:
 
 def reseal_segment(data: bytes, path: str, sealer: Sealer, device: str, sequence: int, previous: str | None) -> tuple[bytes, str, str]:
     """(bytes, path, SHA-256) of the same segment under the current key, behind another one. Raises segmentCorrupt, wrongKey."""
-    length = HEAD.unpack_from(data)[4]
+    _, _, flags, _, length = HEAD.unpack_from(data)
     start, end = HEAD.size + SEALED_PREFIX_BYTES, len(data) - CHECKSUM_BYTES
     old, new = sealer.known(data[HEAD.size : start], "segment", device, sequence), sealer.new("segment", device, sequence)
     try:
@@ -41,7 +41,7 @@ def reseal_segment(data: bytes, path: str, sealer: Sealer, device: str, sequence
         raise corrupt(path, "it cannot be sealed again") from None
     compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_content_size=True)
     sealed = new.seal(0, compressor.compress(pack(directory | {"previous": previous})))
-    body = b"".join([HEAD.pack(MAGIC, VERSION, FLAG_ENCRYPTED, 0, len(sealed)), new.prefix, sealed, *frames])
+    body = b"".join([HEAD.pack(MAGIC, VERSION, flags, 0, len(sealed)), new.prefix, sealed, *frames])
     made = body + hashlib.sha256(body).digest()
     digest = hashlib.sha256(made).hexdigest()
     return made, f"{path[:-16]}{digest[:16]}", digest

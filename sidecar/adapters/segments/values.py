@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,29 @@ _packers = _Packers()
 def pack(value: Any) -> bytes:
     """Encode. Text may hold surrogate escapes for bytes that are not UTF-8."""
     return _packers.packer.pack(value)  # type: ignore[no-any-return]
+
+
+def packed_in_pieces(columns: dict[str, Any]) -> Iterator[bytes]:
+    """What `pack` makes of a row, without ever having all of a large text or blob twice."""
+    packer = msgpack.Packer(autoreset=False)
+    packer.pack_map_header(len(columns))
+    yield packer.bytes()
+    for name, value in columns.items():
+        yield pack(name)
+        if isinstance(value, str) and len(value) > LARGE_VALUE_BYTES:
+            slices = range(0, len(value), LARGE_VALUE_BYTES)
+            size = sum(len(_encoded(value, start)) for start in slices)
+            yield b"\xdb" + size.to_bytes(4, "big")
+            yield from (_encoded(value, start) for start in slices)
+        elif isinstance(value, bytes) and len(value) > LARGE_VALUE_BYTES:
+            yield b"\xc6" + len(value).to_bytes(4, "big")
+            yield value
+        else:
+            yield pack(value)
+
+
+def _encoded(text: str, start: int) -> bytes:
+    return text[start : start + LARGE_VALUE_BYTES].encode("utf-8", "surrogateescape")
 
 
 def unpack(data: bytes) -> Any:

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS cycle_order (number INTEGER PRIMARY KEY, cycle TEXT N
 CREATE INDEX IF NOT EXISTS cycle_at ON cycle (at);
 CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, cycle TEXT NOT NULL, at INTEGER NOT NULL, session TEXT NOT NULL, title TEXT NOT NULL,
   inserted INTEGER NOT NULL, updated INTEGER NOT NULL, deleted INTEGER NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL, done INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS position (device TEXT PRIMARY KEY, sequence INTEGER NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entry_open ON entry (done) WHERE done = 0;
 CREATE INDEX IF NOT EXISTS entry_cycle ON entry (cycle, session);
 """
@@ -103,6 +104,21 @@ class Journal:
     def finish(self, cycle: str, summary: dict[str, Any]) -> None:
         with self._writing() as db:
             db.execute("UPDATE cycle SET summary=? WHERE id=?", (json.dumps(summary), cycle))
+
+    # --- how far the own log went ------------------------------------------------------------------------------------
+    def note_position(self, device: str, sequence: int, generation: int) -> None:
+        """Others may have seen this much of this device's log from now on: it is kept apart from the shadow, for when that is lost."""
+        with self._writing() as db:
+            query = "INSERT INTO position VALUES (?,?,?) ON CONFLICT DO UPDATE SET sequence=max(sequence, excluded.sequence),"
+            db.execute(query + " generation=max(generation, excluded.generation)", (device, sequence, generation))
+
+    def position(self, device: str) -> tuple[int, int]:
+        """(sequence, generation), zeros when nothing was noted."""
+        if self._db is None and not self.path.exists():
+            return 0, 0
+        with errors_of_ours(self.path):
+            row = self.db.execute("SELECT sequence, generation FROM position WHERE device=?", (device,)).fetchone()
+        return (row[0], row[1]) if row else (0, 0)
 
     # --- looking back -----------------------------------------------------------------------------------------------
     def has_entries(self) -> bool:

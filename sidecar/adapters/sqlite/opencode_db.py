@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sidecar.adapters.segments.values import pack
+from sidecar.adapters.segments.values import LARGE_VALUE_BYTES, pack, packed_in_pieces
 from sidecar.adapters.sqlite.connect import errors_as_ours, open_read_only
 from sidecar.adapters.sqlite.schema import Schema, quoted, read_schema
 from sidecar.domain.fitness import MAX_VALUE_BYTES, Unfit, check_fit, key_problem, readable
@@ -20,7 +20,13 @@ from sidecar.domain.state import ProjectRow, Row, SessionRows
 
 def content_hash(columns: Row) -> bytes:
     """Hash of a row's values by column name. NULLs do not count, so that a new nullable column changes nothing."""
-    return hashlib.blake2b(pack({name: columns[name] for name in sorted(columns) if columns[name] is not None}), digest_size=16).digest()
+    said = {name: columns[name] for name in sorted(columns) if columns[name] is not None}
+    if not any(isinstance(value, (str, bytes)) and len(value) > LARGE_VALUE_BYTES for value in said.values()):
+        return hashlib.blake2b(pack(said), digest_size=16).digest()
+    found = hashlib.blake2b(digest_size=16)
+    for piece in packed_in_pieces(said):
+        found.update(piece)
+    return found.digest()
 
 
 CHANGE_COUNTER = "event_sequence"
@@ -210,9 +216,12 @@ def read_session(connection: sqlite3.Connection, schema: Schema, session_id: str
     rows = SessionRows(session)
     for table, target in ((MESSAGE, rows.messages), (PART, rows.parts), (SESSION_MESSAGE, rows.session_messages)):
         if schema.has(table):
-            query = f"SELECT {_names(schema, table)} FROM {table} WHERE session_id=? ORDER BY time_created, id"
-            for row in _rows(connection, query, (session_id,)):
+            order, no_index = "WHERE session_id=? ORDER BY time_created, id", table == PART
+            for row in _rows(connection, f"SELECT {_names(schema, table)} FROM {table} {'WHERE session_id=?' if no_index else order}", (session_id,)):
                 target[row["id"]] = row
+            if no_index:  # sorting whole rows, SQLite would copy all of them
+                for (key,) in connection.execute(f"SELECT id FROM {table} {order}", (session_id,)):
+                    target[key] = target.pop(key)
     if schema.has(TODO):
         rows.todos = list(_rows(connection, f"SELECT {_names(schema, TODO)} FROM todo WHERE session_id=? ORDER BY position", (session_id,)))
     return rows

@@ -19,7 +19,7 @@ from sidecar.adapters.sqlite.findings import SCHEMA as FINDINGS_SCHEMA
 from sidecar.adapters.sqlite.findings import Findings
 from sidecar.adapters.sqlite.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from sidecar.adapters.sqlite.quarantine import Quarantine
-from sidecar.domain.records import Mentions, Version, VersionVector, join
+from sidecar.domain.records import Mention, Mentions, Version, VersionVector, join
 from sidecar.domain.state import APPLIED, BUSY, NEW, QUARANTINED, UNREADABLE, SegmentFile, ShadowRow, Waiting
 
 _SCHEMA = """
@@ -248,6 +248,17 @@ class Shadow(Findings, Quarantine):
         """(session, sequence) -> whether these segments are known to hold a put of it."""
         query = "SELECT session, sequence, puts FROM session_segment WHERE device=? AND sequence BETWEEN ? AND ?"
         return {(session, sequence): bool(puts) for session, sequence, puts in self.db.execute(query, (device, first, last))}
+
+    def mentions(self, device: str) -> Mentions:
+        """What a device's log says of which sessions, as far as it is known here."""
+        query = "SELECT session, sequence, puts, context FROM session_segment WHERE device=? ORDER BY sequence, session"
+        rows = self.db.execute(query, (device,))
+        return {(session, sequence): Mention(bool(puts), json.loads(context) if context else None) for session, sequence, puts, context in rows}
+
+    def seen_of(self, device: str) -> int:
+        """The last segment of a device's log that anything in the other logs speaks of."""
+        vectors = "SELECT context FROM session_segment WHERE context IS NOT NULL UNION ALL SELECT seen FROM tombstone"
+        return max((json.loads(text).get(device, 0) for (text,) in self.db.execute(vectors)), default=0)
 
     def logged_sessions(self) -> list[tuple[str, str, int]]:
         """(session, device, sequence) of all sessions in the logs and the first segment of each, in the order of those."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sidecar.adapters.segments import SegmentReader, SegmentWriter
 from sidecar.adapters.segments import writer as writer_module
 from sidecar.adapters.segments.bounded import decompress
-from sidecar.adapters.segments.values import MAX_CONTAINERS, unpack
+from sidecar.adapters.segments.values import LARGE_VALUE_BYTES, MAX_CONTAINERS, pack, packed_in_pieces, unpack
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.records import MESSAGE, PART, SESSION, TABLES, Mention, Record, Version
 
@@ -224,3 +224,12 @@ def test_a_segment_ends_however_well_it_is_compressed() -> None:
 def test_bytes_that_are_no_frame_are_a_value_error(data: bytes, limit: int) -> None:
     with pytest.raises(ValueError, match=r"."):
         decompress(data, limit)
+
+
+@pytest.mark.parametrize(
+    "large", ["x" * (3 << 20), "é\udc80\U0001f600" * (1 << 20), b"\0\xff" * (1 << 20), "x" * LARGE_VALUE_BYTES, "x" * (LARGE_VALUE_BYTES + 1)], ids=len
+)
+def test_a_row_in_pieces_is_the_same_row(large: str | bytes) -> None:
+    """Else every large row would count as edited after an update of this program."""
+    row = {"a": 1, "data": large, "é": "small", "n": 1.5, "z": [1, None]}
+    assert b"".join(packed_in_pieces(row)) == pack(row)
