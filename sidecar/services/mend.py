@@ -23,8 +23,8 @@ from sidecar.services.remade import Remade
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sidecar.adapters.git.fastimport import Content
     from sidecar.adapters.git import TreeEntry
+    from sidecar.adapters.git.fastimport import Content
 
 NEW_REF = "refs/mended/own"
 MAX_AHEAD = 1_000_000
