@@ -29,7 +29,7 @@ from sidecar.domain.clock import wall_clock_ms
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.system import refused
 from sidecar.domain.task import Task
-from sidecar.services.workspace import Identity
+from sidecar.services.workspace import CLONED, Identity
 from sidecar.settings import Settings
 
 if TYPE_CHECKING:
@@ -293,5 +293,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         try:
             with shadow.writing():
                 shadow.put("last_error", {"kind": error.kind, "message": error.message, "at": int(time.time() * 1000)})
+                if error.kind == "identityCloned":
+                    shadow.put(CLONED, True)
         finally:
             shadow.close()

@@ -26,7 +26,7 @@ class SecretUseCases(Part):
         """What was found, and what was decided. Never waits for a cycle."""
         from sidecar.services.findings import everything, listed
 
-        with self._ours(), self._workspace(remote=False) as ws:
+        with self._ours(), self._workspace(remote=False, alone=False) as ws:
             return everything(ws, task) if params.everything else listed(ws)
 
     def allow_secret(self, params: AllowSecretParams, task: Task) -> SecretsResult:

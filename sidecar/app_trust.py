@@ -60,7 +60,7 @@ class TrustUseCases(Part):
 
         if not 1 <= params.limit <= MAX_HISTORY:
             raise SidecarError("invalidParams", f"limit must be between 1 and {MAX_HISTORY}.", detail=str(params.limit), remedy="Give a number in that range.")
-        with self._ours(), self._workspace(remote=False) as ws:
+        with self._ours(), self._workspace(remote=False, alone=False) as ws:
             result = history(ws, params.limit)
         return evolve(result, snapshot=str(self.settings.snapshot) if self.settings.snapshot.exists() else None)
 
@@ -81,7 +81,7 @@ class TrustUseCases(Part):
         identity: Identity | None = None
         with suppress(SidecarError):  # it is one of the findings
             identity = self._identity()
-        workspace = lambda known: self._workspace(known, remote=False)  # noqa: E731
+        workspace = lambda known: self._workspace(known, remote=False, alone=False)  # noqa: E731
         return Doctor(self.settings, identity, task, workspace, self._exclusive, self._problems_of_settings, self._who_can_read, offline=params.offline).run()
 
     def quarantine(self, params: QuarantineParams, task: Task) -> QuarantineResult:
@@ -91,7 +91,7 @@ class TrustUseCases(Part):
         if params.retry:
             with self._exclusive(task), self._ours(), self._workspace() as ws:
                 return retry(ws, task)
-        with self._ours(), self._workspace(remote=False) as ws:
+        with self._ours(), self._workspace(remote=False, alone=False) as ws:
             return listing(ws)
 
     def compact(self, params: CompactParams, task: Task) -> CompactResult:

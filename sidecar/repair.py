@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,8 @@ def _set_aside(state: Path, name: str) -> str | None:
         old.unlink(missing_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for path in present:
-        path.rename(state / f"broken-{stamp}-{path.name}")
+        with suppress(FileNotFoundError):  # who looked at it has closed it since: SQLite removed what was beside it
+            path.rename(state / f"broken-{stamp}-{path.name}")
     return f"broken-{stamp}-{name}"
 
 

@@ -19,7 +19,7 @@ from sidecar.services.present import present_own
 from sidecar.services.publish import Outcome, Publisher, push_own
 from sidecar.services.receive import REMOTE_REFS, fetch_others
 from sidecar.services.recover import recover
-from sidecar.services.workspace import Workspace
+from sidecar.services.workspace import CLONED, Workspace
 
 MAX_SETTLE_SECONDS = 5.0
 """How long a cycle waits for a session that was written to just now to go quiet."""
@@ -71,7 +71,7 @@ def run_cycle(
         totals.pushed |= push_own(ws, task, heads)
     if totals.pushed or totals.fetched:
         ws.repo.maintain()
-    return _result(ws, cycle, totals, applier)
+    return _result(ws, cycle, totals, applier, publish=publish)
 
 
 def _unsettled(ws: Workspace) -> bool:
@@ -129,7 +129,7 @@ def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None
         applier.run()
 
 
-def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None) -> CycleResult:
+def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None, *, publish: bool) -> CycleResult:
     counts = waiting_counts(ws)
     sessions = set().union(*(scan.sessions for scan in totals.scans)) if totals.scans else set()
     published = Published(
@@ -147,6 +147,8 @@ def _result(ws: Workspace, cycle: str, totals: _Totals, applier: Applier | None)
     with ws.shadow.writing():
         ws.shadow.put("last_sync", int(time.time() * 1000))
         ws.shadow.put("last_error", None)
+        if publish:
+            ws.shadow.put(CLONED, None)  # the remote took what goes out under this identity
         ws.shadow.note_quarantined(int(time.time() * 1000))
     return CycleResult(
         cycle_id=cycle,

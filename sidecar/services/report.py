@@ -24,7 +24,7 @@ from sidecar.services.guard import GUARD_ANSWERS, MAX_LISTED, bring_back, guarde
 from sidecar.services.manifest import follow_manifest
 from sidecar.services.publish import IDENTITY_ANSWERS, Publisher
 from sidecar.services.receive import fetch_others
-from sidecar.services.workspace import Workspace
+from sidecar.services.workspace import CLONED, Workspace
 
 MAX_ATTENTION = 200
 
@@ -87,7 +87,7 @@ def status(ws: Workspace, *, running: bool) -> StatusResult:
     if shadow.get("guarded"):
         attention.append(Attention("", "guard", f"{shadow.get('guarded')} sessions lost rows here. {GUARD_ANSWERS}"))
         attention += [Attention(g.session_id, "guard", f"{'gone, with' if g.whole else 'lost'} {g.rows} rows", g.title) for g in asked[:MAX_ATTENTION]]
-    if error and error["kind"] == "identityCloned":
+    if shadow.get(CLONED):
         attention.append(Attention("", "identity", IDENTITY_ANSWERS))
     return StatusResult(
         configured=True,

@@ -9,6 +9,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,5 +206,6 @@ def set_aside(state: Path, names: tuple[str, ...], rename: Callable[[Path, Path]
     """Keep the files of an earlier identity under another name: nothing that was recorded is deleted."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for name in names:
-        for path in state.glob(f"{name}*"):
-            rename(path, path.with_name(f"replaced-{stamp}-{path.name}"))
+        for path in sorted(state.glob(f"{name}*")):
+            with suppress(FileNotFoundError):  # who looked at it has closed it since: SQLite removed what was beside it
+                rename(path, path.with_name(f"replaced-{stamp}-{path.name}"))

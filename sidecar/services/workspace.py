@@ -33,6 +33,8 @@ FORMAT = 1
 """Version of the vault's layout; a reader refuses a newer one."""
 MANIFEST = "manifest"
 """In the shadow: the manifest's `branch` and `commit` that were looked at, with which `key`, and what was wrong (`problem`)."""
+CLONED = "cloned"
+"""In the shadow: whether another machine published under this identity, until a cycle publishes again. Other errors come and go meanwhile."""
 PRESENTED = "presented"
 """In the shadow: the key under which the own log was last brought."""
 VAULT_FILE = ".opencode-sidecar/vault.json"

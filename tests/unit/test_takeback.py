@@ -198,11 +198,35 @@ def test_a_copy_of_a_machine_with_an_encrypted_vault_needs_no_key_to_become_one_
     assert {"ses_mine", "ses_its"} <= b.content()["session"].keys()
 
 
-def test_a_look_at_the_status_makes_nothing_while_link_does(pair: tuple[Machine, Machine, str | None]) -> None:
-    a, _, _ = pair
-    shutil.rmtree(a.own_state / "vault.git")
-    assert a.sidecar.status(StatusParams(), Task()).configured
-    assert not (a.own_state / "vault.git").exists(), "two make one repository, and the one that is in earnest fails"
+@pytest.mark.parametrize("later", ["pull", "no network"])
+def test_the_question_which_machine_this_is_stays_until_it_is_answered(
+    pair: tuple[Machine, Machine, str | None], remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    a, b, _ = pair
+    backup = Backup(a, tmp_path / "backup", database=True)
+    work(a, "second")
+    sync(a)
+    backup.restore()
+    refused(a)
+    if later == "pull":
+        a.sidecar.pull(CycleParams(), Task())
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr("sidecar.adapters.git.VaultRepo.remote_heads", _unreachable)
+            with pytest.raises(SidecarError):
+                sync(a)
+    assert _asks(a), "nothing has settled, and nobody is told any more why nothing goes out"
+    a.sidecar.link(LinkParams(str(remote), same_device=True), Task())
+    settled(a, b)
+    assert not _asks(a)
+
+
+def _unreachable(*_: object) -> None:
+    raise SidecarError("remoteUnreachable", "There is no network.")
+
+
+def _asks(machine: Machine) -> bool:
+    return any(entry.reason == "identity" for entry in machine.sidecar.status(StatusParams(), Task()).attention)
 
 
 def test_a_network_that_goes_while_the_new_identity_is_made_leaves_it_with_its_key(

@@ -15,6 +15,9 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.system import refused
 from sidecar.domain.task import Task
 
+_LOOK_SECONDS = 0.1
+"""How long a lock is tried that is to be had at once: `holder` has it for an instant, to look."""
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -58,7 +61,7 @@ def exclusive(path: Path, task: Task, *, wait_seconds: float = 0.0) -> Iterator[
     Nothing is written into the file, so there is nothing to be stale, half-written, or another host's.
     """
     lock = FileLock(path, mode=0o600, thread_local=False)
-    remaining = wait_seconds
+    remaining = max(wait_seconds, _LOOK_SECONDS)
     while True:
         task.check()
         try:
