@@ -112,12 +112,34 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
             info = {"name": device} | ws.shadow.info_of(device) | {"problem": error.message}
             if error.kind == "segmentCorrupt":
                 info["refused"] = head
-                if before is not None:
-                    ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)  # what was fetched before stays, whatever the remote has now
+            _keep(ws, device, before)
             ws.shadow.put_device(device, info, before, sequence)
             if error.kind == "wrongKey":
                 hold_back(ws, device, head)
         return [f"{device}: {error.message} {error.remedy}"]
+
+
+def _keep(ws: Workspace, device: str, before: str | None) -> None:
+    """What was fetched before stays, whatever the remote has now: with it a shadow that is made anew knows whose the rows are."""
+    if before is not None and ws.repo.has(before) and ws.repo.local_ref(f"{KEPT_REFS}{device}") is None:
+        ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)
+
+
+def _keep_what_is_lost(ws: Workspace, device: str, before: str | None, head: str) -> None:
+    """Keep `before` when `head` lacks something of it; let go of what is kept once all of it is in the log again."""
+    if before is not None and ws.repo.has(before) and ws.repo.new_files(head, before, "seg/"):
+        _keep(ws, device, before)
+    kept = ws.repo.local_ref(f"{KEPT_REFS}{device}")
+    if kept is not None and not ws.repo.new_files(head, kept, "seg/"):
+        ws.repo.forget_ref(f"{KEPT_REFS}{device}")
+
+
+def index_kept(ws: Workspace, task: Task) -> None:
+    """Enter what was kept of the others' logs into a shadow that knows nothing of them; what is wrong with them now is said where they are read."""
+    for ref, commit in ws.repo.refs(KEPT_REFS).items():
+        device = ref.removeprefix(KEPT_REFS)
+        if ws.repo.local_ref(f"{REMOTE_REFS}{device}") is not None:
+            index_fetched(ws, task, device, commit)
 
 
 def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int = NEW) -> list[str]:
@@ -137,7 +159,10 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
             ws.shadow.put_device(device, info, head, info["sequence"])
             if head != remote:
                 hold_back(ws, device, remote)
+        ws.repo.forget_ref(f"{KEPT_REFS}{device}")  # all of the new log could be used
         return warnings
+    if device != ws.identity.device_id:
+        _keep_what_is_lost(ws, device, before, head)
     known_problems = {(d, s) for d, s, _ in ws.shadow.problems()}
     # What could not be used may fit now, although it did not change.
     troubled = any(d == device for d, _ in known_problems) or "problem" in ws.shadow.info_of(device)

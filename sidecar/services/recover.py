@@ -32,7 +32,7 @@ from sidecar.domain.undo import At
 from sidecar.services.manifest import follow_manifest
 from sidecar.services.mend import fill
 from sidecar.services.publish import note_return
-from sidecar.services.receive import REMOTE_REFS, fetch_others, index_fetched, index_log, is_log_branch, open_segment
+from sidecar.services.receive import REMOTE_REFS, fetch_others, index_fetched, index_kept, index_log, is_log_branch, open_segment
 from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.secrets import Originals
@@ -171,6 +171,7 @@ def _rebuild(ws: Workspace, task: Task) -> list[str]:
     schema = ws.db.schema().columns
     groups: list[tuple[str, str, int, list[_Said]]] = []
     warnings: list[str] = []
+    index_kept(ws, task)
     for device, head in logs:
         warnings += (index_log if device == own else index_fetched)(ws, task, device, head)
         for group in _groups(ws, task, device, after=0, only=here):

@@ -30,16 +30,17 @@ class Group:
 
     def __init__(self, root: Path) -> None:
         self.root, self.remote, self.now = root, bare_remote(root / "vault.git"), 1_790_000_000_000
-        self.made, self.encryption, self.key = False, "none", None
+        self.machines: list[Machine] = []
+        self.encryption, self.key = "none", None
 
     def add(self, name: str, place: int, project: str = P, version: str = "1.18.33") -> Machine:
         machine = from_schema(self.root / name, version, lambda: self.now, project)
         with patch("uuid.uuid4", lambda: UUID(int=place)):
-            if self.made:
+            if self.machines:
                 machine.sidecar.link(LinkParams(str(self.remote), self.key), Task())
             else:
                 self.key = machine.sidecar.init(InitParams(str(self.remote), encryption=self.encryption), Task()).recovery_key
-        self.made = True
+        self.machines.append(machine)
         return machine
 
     def edit(self, machine: Machine, change: Callable[[sqlite3.Connection, int], object]) -> int:

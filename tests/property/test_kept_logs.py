@@ -1,0 +1,99 @@
+"""A device that lost its shadow while another's log cannot be used: what came from that log is not this device's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from protocol.sync import VerifyParams
+from protocol.trust import RepairParams
+from sidecar.domain.task import Task
+from tests.property.test_late_arrivals import Group, _conversation, _lose_shadow
+from tests.support import edits, tamper
+
+
+def _spoil_head(tree: Path) -> None:
+    for name in ("head", "head.json"):
+        if (tree / name).exists():
+            (tree / name).write_bytes(b"{}")
+
+
+def _spoil_segment(tree: Path) -> None:
+    tamper.segments(tree)[0].write_bytes(b"nonsense")
+
+
+def _cut_first(tree: Path) -> None:
+    tamper.segments(tree)[0].unlink()
+
+
+def _rolled_back(group: Group, branch: str, tips: list[str]) -> None:
+    tamper.point(group.remote, branch, tips[0])
+
+
+def _rewritten(change: Callable[[Path], None]) -> Callable[[Group, str, list[str]], None]:
+    return lambda group, branch, _: tamper.rewrite(group.remote, branch, change)
+
+
+def _gone(group: Group, branch: str, _: list[str]) -> None:
+    tamper.git(group.remote, "update-ref", "-d", f"refs/heads/{branch}")
+
+
+def _newer(tree: Path) -> None:
+    (tree / "head.json").write_text(json.dumps(json.loads((tree / "head.json").read_text()) | {"format": 99}))
+
+
+def _twice(group: Group, branch: str, tips: list[str]) -> None:
+    """The second time on top of the first, which was taken in."""
+    tamper.rewrite(group.remote, branch, _cut_first)
+    group.sync(group.machines[-1])
+    tamper.rewrite(group.remote, branch, lambda tree: (tree / "note").write_text("x"))
+
+
+Damage = Callable[[Group, str, list[str]], None]
+DAMAGES: list[tuple[str, Damage, str, bool]] = [
+    ("rolled back", _rolled_back, "aes-256-gcm", False),
+    ("rolled back", _rolled_back, "aes-256-gcm", True),
+    ("rolled back", _rolled_back, "none", False),
+    ("head unreadable", _rewritten(_spoil_head), "aes-256-gcm", False),
+    ("newer format", _rewritten(_newer), "none", False),
+    ("segment unreadable", _rewritten(_spoil_segment), "aes-256-gcm", False),
+    ("segment unreadable", _rewritten(_spoil_segment), "aes-256-gcm", True),
+    ("segment missing", _rewritten(_cut_first), "aes-256-gcm", False),
+    ("segment missing, then more", _twice, "aes-256-gcm", False),
+    ("gone", _gone, "aes-256-gcm", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("damage", "encryption", "repaired"), [case[1:] for case in DAMAGES], ids=[f"{name}, {how}, {'repair' if r else 'cycle'}" for name, _, how, r in DAMAGES]
+)
+def test_rows_of_a_log_that_cannot_be_used_are_not_this_devices_own(tmp_path: Path, damage: Damage, encryption: str, repaired: bool) -> None:
+    group = Group(tmp_path)
+    group.encryption = encryption
+    b, c = group.add("b", 1), group.add("c", 2)
+    branch = f"sessions/{b.device_id}"
+    group.edit(b, _conversation("ses_1"))
+    group.sync(b)
+    tips = [tamper.logs(group.remote)[branch]]
+    group.edit(b, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(b, c)
+    true, before = tamper.logs(group.remote)[branch], c.content()
+    damage(group, branch, tips)
+    group.sync(c)
+    _lose_shadow(c)
+    if repaired:
+        c.sidecar.repair(RepairParams(), Task())
+    group.sync(c)
+    assert c.content() == before
+    tamper.point(group.remote, branch, true)
+    for message in ("msg_ses_1a", "msg_moreu"):
+        group.edit(b, lambda db, _, message=message: edits.delete_message(db, message))
+    group.sync(b, c, b, c)
+    assert [machine.sql("SELECT id FROM message ORDER BY id") for machine in (b, c)] == [[("msg_morea",), ("msg_ses_1u",)]] * 2, "what b deleted is back"
+    assert b.content() == c.content()
+    for machine in (b, c):
+        assert machine.sidecar.verify(VerifyParams(), Task()).ok
+    assert not list((c.own_state / "vault.git/refs/kept").glob("*")), "a log that is whole again is still kept aside"
