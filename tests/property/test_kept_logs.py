@@ -52,6 +52,13 @@ def _twice(group: Group, branch: str, tips: list[str]) -> None:
     tamper.rewrite(group.remote, branch, lambda tree: (tree / "note").write_text("x"))
 
 
+def _verified(group: Group, branch: str, _: list[str]) -> None:
+    """It is `verify` that fetches it, and the shadow is lost before a cycle has seen it."""
+    tamper.rewrite(group.remote, branch, _cut_first)
+    group.machines[-1].sidecar.verify(VerifyParams(), Task())
+    _lose_shadow(group.machines[-1])
+
+
 Damage = Callable[[Group, str, list[str]], None]
 DAMAGES: list[tuple[str, Damage, str, bool]] = [
     ("rolled back", _rolled_back, "aes-256-gcm", False),
@@ -63,6 +70,7 @@ DAMAGES: list[tuple[str, Damage, str, bool]] = [
     ("segment unreadable", _rewritten(_spoil_segment), "aes-256-gcm", True),
     ("segment missing", _rewritten(_cut_first), "aes-256-gcm", False),
     ("segment missing, then more", _twice, "aes-256-gcm", False),
+    ("segment missing, seen by verify", _verified, "aes-256-gcm", False),
     ("gone", _gone, "aes-256-gcm", True),
 ]
 
