@@ -130,7 +130,7 @@ def _keep_what_is_lost(ws: Workspace, device: str, before: str | None, head: str
     if before is not None and ws.repo.has(before) and ws.repo.new_files(head, before, "seg/"):
         keep(ws, device, before)
     kept = ws.repo.local_ref(f"{KEPT_REFS}{device}")
-    if kept is not None and not ws.repo.new_files(head, kept, "seg/"):
+    if kept not in (None, head) and not ws.repo.new_files(head, kept or head, "seg/"):  # it may be `head` while a shadow is made anew, and must outlast that
         ws.repo.forget_ref(f"{KEPT_REFS}{device}")
 
 
