@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -13,6 +14,7 @@ from protocol.trust import RepairParams
 from sidecar.domain.task import Task
 from tests.property.test_late_arrivals import Group, _conversation, _lose_shadow
 from tests.support import edits, tamper
+from tests.support.invariants import Crash
 
 
 def _spoil_head(tree: Path) -> None:
@@ -92,6 +94,8 @@ def test_rows_of_a_log_that_cannot_be_used_are_not_this_devices_own(tmp_path: Pa
     damage(group, branch, tips)
     group.sync(c)
     _lose_shadow(c)
+    with patch("sidecar.services.recover.index_fetched", side_effect=Crash), pytest.raises(Crash):
+        group.sync(c)  # dies while the shadow is made anew, and again from the beginning
     if repaired:
         c.sidecar.repair(RepairParams(), Task())
     group.sync(c)
