@@ -112,14 +112,14 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
             info = {"name": device} | ws.shadow.info_of(device) | {"problem": error.message}
             if error.kind == "segmentCorrupt":
                 info["refused"] = head
-            _keep(ws, device, before)
+            keep(ws, device, before)
             ws.shadow.put_device(device, info, before, sequence)
             if error.kind == "wrongKey":
                 hold_back(ws, device, head)
         return [f"{device}: {error.message} {error.remedy}"]
 
 
-def _keep(ws: Workspace, device: str, before: str | None) -> None:
+def keep(ws: Workspace, device: str, before: str | None) -> None:
     """What was fetched before stays, whatever the remote has now: with it a shadow that is made anew knows whose the rows are."""
     if before is not None and ws.repo.has(before) and ws.repo.local_ref(f"{KEPT_REFS}{device}") is None:
         ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)
@@ -128,9 +128,9 @@ def _keep(ws: Workspace, device: str, before: str | None) -> None:
 def _keep_what_is_lost(ws: Workspace, device: str, before: str | None, head: str) -> None:
     """Keep `before` when `head` lacks something of it; let go of what is kept once all of it is in the log again."""
     if before is not None and ws.repo.has(before) and ws.repo.new_files(head, before, "seg/"):
-        _keep(ws, device, before)
+        keep(ws, device, before)
     kept = ws.repo.local_ref(f"{KEPT_REFS}{device}")
-    if kept is not None and not ws.repo.new_files(head, kept, "seg/"):
+    if kept not in (None, head) and not ws.repo.new_files(head, kept or head, "seg/"):  # it may be `head` while a shadow is made anew, and must outlast that
         ws.repo.forget_ref(f"{KEPT_REFS}{device}")
 
 

@@ -145,10 +145,19 @@ def _catch_up(ws: Workspace, task: Task) -> None:
         except SidecarError as error:
             if error.kind not in ("segmentCorrupt", "wrongKey"):
                 raise
-            heads = ws.repo.remote_heads(task)
+            heads = _asked(ws, task)
             follow_manifest(ws, task, heads)
             fetch_others(ws, task, heads)
             return
+
+
+def _asked(ws: Workspace, task: Task) -> dict[str, str]:
+    try:
+        return ws.repo.remote_heads(task)
+    except SidecarError as error:
+        if error.kind != "cancelled":
+            error.message += " This device's shadow is lost, and cannot be made anew without the remote: until then nothing is recorded, and nothing is lost."
+        raise
 
 
 def _fetched(ws: Workspace) -> list[tuple[str, str]]:

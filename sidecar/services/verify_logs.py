@@ -10,7 +10,7 @@ from sidecar.domain.state import SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
 from sidecar.services.publish import was_ours
-from sidecar.services.receive import MAX_SEGMENT_BYTES, check_chain
+from sidecar.services.receive import MAX_SEGMENT_BYTES, check_chain, keep
 from sidecar.services.workspace import Workspace
 
 OURS, THEIRS = "Run `opencode-sidecar repair`.", "The machine that wrote it mends it with its next sync, or a restored remote does."
@@ -150,6 +150,7 @@ class LogCheck:
             yield _of(device, sequence, "remoteBehind", "The remote's copy of this log went back; what was fetched of it is here.", THEIRS)
             return
         try:
+            keep(self.ws, device, head)  # until the next cycle has looked at what it is now
             repo.fetch(self.task, [f"sessions/{device}"])
             said = read_head(self.ws, device, there)
             marks = {mark_of(entry.path) for entry in repo.tree(there, "seg/")}

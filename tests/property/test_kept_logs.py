@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -13,6 +14,7 @@ from protocol.trust import RepairParams
 from sidecar.domain.task import Task
 from tests.property.test_late_arrivals import Group, _conversation, _lose_shadow
 from tests.support import edits, tamper
+from tests.support.invariants import Crash
 
 
 def _spoil_head(tree: Path) -> None:
@@ -52,6 +54,13 @@ def _twice(group: Group, branch: str, tips: list[str]) -> None:
     tamper.rewrite(group.remote, branch, lambda tree: (tree / "note").write_text("x"))
 
 
+def _verified(group: Group, branch: str, _: list[str]) -> None:
+    """It is `verify` that fetches it, and the shadow is lost before a cycle has seen it."""
+    tamper.rewrite(group.remote, branch, _cut_first)
+    group.machines[-1].sidecar.verify(VerifyParams(), Task())
+    _lose_shadow(group.machines[-1])
+
+
 Damage = Callable[[Group, str, list[str]], None]
 DAMAGES: list[tuple[str, Damage, str, bool]] = [
     ("rolled back", _rolled_back, "aes-256-gcm", False),
@@ -63,6 +72,7 @@ DAMAGES: list[tuple[str, Damage, str, bool]] = [
     ("segment unreadable", _rewritten(_spoil_segment), "aes-256-gcm", True),
     ("segment missing", _rewritten(_cut_first), "aes-256-gcm", False),
     ("segment missing, then more", _twice, "aes-256-gcm", False),
+    ("segment missing, seen by verify", _verified, "aes-256-gcm", False),
     ("gone", _gone, "aes-256-gcm", True),
 ]
 
@@ -84,6 +94,8 @@ def test_rows_of_a_log_that_cannot_be_used_are_not_this_devices_own(tmp_path: Pa
     damage(group, branch, tips)
     group.sync(c)
     _lose_shadow(c)
+    with patch("sidecar.services.recover.index_fetched", side_effect=Crash), pytest.raises(Crash):
+        group.sync(c)  # dies while the shadow is made anew, and again from the beginning
     if repaired:
         c.sidecar.repair(RepairParams(), Task())
     group.sync(c)

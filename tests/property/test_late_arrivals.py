@@ -12,8 +12,9 @@ import pytest
 
 from protocol.compact import CompactParams
 from protocol.keys import RotateKeyParams
-from protocol.sync import CycleParams, InitParams, LinkParams
+from protocol.sync import CycleParams, InitParams, LinkParams, StatusParams
 from protocol.trust import HistoryParams, RepairParams, RestoreParams
+from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Progress, Task
 from sidecar.services.guard import GUARD_SESSIONS
 from sidecar.services.publish import Publisher
@@ -458,8 +459,8 @@ def test_a_shadow_made_anew_after_an_upgrade_takes_new_columns_for_nobodys_edit(
     assert b.sql("SELECT agent, model FROM session") == said
 
 
-@pytest.mark.parametrize("repaired", [False, True], ids=["by a cycle", "after a repair without the remote"])
-def test_a_shadow_made_anew_after_a_change_of_the_key_takes_nothing_of_the_others_for_its_own(group: Group, repaired: bool) -> None:
+@pytest.mark.parametrize("first", ["a cycle", "a repair without the remote", "a cycle without the remote"])
+def test_a_shadow_made_anew_after_a_change_of_the_key_takes_nothing_of_the_others_for_its_own(group: Group, first: str) -> None:
     """b's log was compacted and then the key changed: the copy of it that c has does not count any more, but tells what c's rows are."""
     group.encryption = "aes-256-gcm"
     a, b, c = group.add("a", 1), group.add("b", 2), group.add("c", 3)
@@ -474,7 +475,19 @@ def test_a_shadow_made_anew_after_a_change_of_the_key_takes_nothing_of_the_other
     group.now += 60_000
     c.sidecar.push(CycleParams(), Task())  # takes the key over, and reads nothing
     _lose_shadow(c)
-    if repaired:
+    if first == "a cycle without the remote":
+        group.edit(c, lambda db, now: edits.add_turn(db, "ses_1", "offline", now))
+        away = group.remote.rename(group.root / "away")
+        with pytest.raises(SidecarError) as caught:
+            group.sync(c)
+        said = c.sidecar.status(StatusParams(), Task()).last_error
+        assert said is not None
+        assert caught.value.kind == said.kind == "remoteUnreachable"
+        assert "shadow is lost" in caught.value.message, "no word of why nothing is recorded, as it is without the remote at other times"
+        assert caught.value.message == said.message
+        group.edit(c, lambda db, now: edits.edit_part(db, "prt_msg_ses_1u", "edited offline", now))
+        away.rename(group.remote)
+    if first == "a repair without the remote":
         away = group.remote.rename(group.root / "away")
         done = c.sidecar.repair(RepairParams(), Task()).actions
         assert any("rebuilt by the next sync" in action for action in done), f"nothing says that the shadow is not there yet: {done}"
@@ -482,6 +495,9 @@ def test_a_shadow_made_anew_after_a_change_of_the_key_takes_nothing_of_the_other
     group.sync(c, b, a, c)
     assert [machine.sql("SELECT 1 FROM message WHERE id='msg_ses_1a'") for machine in (a, b, c)] == [[]] * 3, "a message that b deleted is back"
     assert a.content() == b.content() == c.content()
+    if first == "a cycle without the remote":
+        assert "edited offline" in a.sql("SELECT data FROM part WHERE id='prt_msg_ses_1u'")[0][0]
+        assert "msg_offlinea" in a.content()["message"], "what was written while the remote was away is on no other machine"
 
 
 def _undone_while_another_goes_on(group: Group) -> tuple[Machine, Machine]:

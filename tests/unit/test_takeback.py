@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, StatusParams, VerifyParams
+from protocol.trust import RepairParams
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits
@@ -134,16 +135,38 @@ def test_logs_that_went_apart_are_both_kept(pair: tuple[Machine, Machine, str | 
     assert {"ses_pushed", "ses_mine"} <= b.content()["session"].keys()
 
 
-def test_a_lost_copy_of_the_vault_is_taken_back(pair: tuple[Machine, Machine, str | None], remote: Path) -> None:
+@pytest.mark.parametrize("shadow", ["with the shadow", "without the shadow"])
+@pytest.mark.parametrize("answer", ["link --same-device", "repair"])
+def test_a_lost_copy_of_the_vault_is_taken_back(pair: tuple[Machine, Machine, str | None], remote: Path, answer: str, shadow: str) -> None:
+    """With what was done since, of which a deletion may be undone: nothing says any more that the row was here."""
     a, b, _ = pair
-    before = a.content()
+    work(a, "second")
+    sync(a)
     shutil.rmtree(a.own_state / "vault.git")
+    if shadow == "without the shadow":
+        for path in a.own_state.glob("shadow.db*"):
+            path.unlink()
+    work(a, "since")
+    connection = a.connect()
+    edits.rename(connection, "ses_second", "renamed since")
+    edits.edit_part(connection, "prt_msg_moreseconda", "edited since", at() + 20)
+    edits.delete_message(connection, "msg_firstu")
+    connection.execute("DELETE FROM session WHERE id='ses_since'")
+    connection.close()
+    work(a, "last")
+    before = a.content()
     with pytest.raises(SidecarError) as caught:
         sync(a)
     assert "opencode-sidecar repair" in caught.value.remedy
-    a.sidecar.link(LinkParams(str(remote), same_device=True), Task())
+    if answer == "repair":
+        a.sidecar.repair(RepairParams(), Task())
+    else:
+        a.sidecar.link(LinkParams(str(remote), same_device=True), Task())
     settled(a, b)
-    assert a.content() == before
+    for table in ("session", "message", "part", "todo"):
+        assert a.content()[table].keys() - {"msg_firstu", "prt_msg_firstu"} == before[table].keys(), f"what was written since the loss is gone in {table}"
+    assert "edited since" in str(b.content()["part"]["prt_msg_moreseconda"]), "an edit that was made since the loss is gone"
+    assert b.sql("SELECT title FROM session WHERE id='ses_second'") == [("renamed since",)]
 
 
 def test_where_nothing_is_to_be_taken_back_nothing_changes(pair: tuple[Machine, Machine, str | None], remote: Path, tmp_path: Path) -> None:
