@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import compileall
 import json
 import random
 import re
@@ -19,6 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import protocol
+import sidecar
 from campaigns.operations import OPERATIONS
 from campaigns.world import Bench, Broken, require
 from sidecar.domain.errors import SidecarError
@@ -84,6 +87,8 @@ def main() -> int:
     args = parser.parse_args()
     if shutil.which("strace") is None:
         raise SystemExit("strace is needed (Linux; package strace)")
+    for package in (protocol, sidecar):  # or the first run, whose calls are counted, writes them
+        compileall.compile_dir(package.__path__[0], quiet=1)
     chance, folder = random.Random(args.seed), Path(tempfile.mkdtemp(prefix="opencode-sidecar-crash-"))
     chosen = [operation for operation in OPERATIONS if not args.only or operation.name in args.only]
     failures: list[str] = []
