@@ -150,8 +150,8 @@ class Journal:
 
     def prune(self, now: int, *, keep_ms: int | None = None, keep_bytes: int | None = None) -> int:
         """Forget the oldest cycles beyond what is kept (None: the limits of this module), never the newest; returns how many.
-        The newest one that changed something stays, however large it is: a cycle that only published takes nobody's way back.
 
+        The newest one that changed something stays, however large it is: a cycle that only published takes nobody's way back.
         The oldest are those that were entered first, whatever the clock said then; their age is the time between the cycles since.
         """
         keep_ms, keep_bytes = KEEP_MS if keep_ms is None else keep_ms, KEEP_BYTES if keep_bytes is None else keep_bytes
