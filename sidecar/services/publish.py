@@ -101,16 +101,17 @@ class Publisher:
         if not self.dry:
             with shadow.writing():
                 self._guard.forget(set(fingerprints))
-                self._forget_unfit({readable(session)[:80] for session in fingerprints})
+                self._forget_gone(fingerprints.keys() | {readable(session)[:80] for session in fingerprints})
                 shadow.put("clock", ws.clock.last)
                 shadow.put("others", list(schema.others))
                 for session in self.outcome.sessions & {s for s in self.outcome.sessions if len(shadow.writers(s)) > 1}:
                     note_divergence(ws, session)
         return self.outcome
 
-    def _forget_unfit(self, present: set[str]) -> None:
-        for session, reason, *_ in self.ws.shadow.local_waiting():
-            if reason == UNFIT and session not in present:
+    def _forget_gone(self, present: set[str]) -> None:
+        """What waited of a session that opencode deleted before any of it was published waits no more."""
+        for session, *_ in self.ws.shadow.local_waiting():
+            if session not in present:
                 self.ws.shadow.set_waiting(session, None)
 
     def _parents_first(self, sessions: list[str]) -> list[str]:

@@ -68,3 +68,16 @@ def test_every_row_is_compared_from_time_to_time_also_when_nothing_was_written_s
     assert sync(a).up_to_date
     assert looks == [], "a database at rest is read through every six hours"
     opencode.close()
+
+
+def test_a_session_that_was_deleted_in_the_middle_of_its_first_turn_waits_for_nothing(a: Machine) -> None:
+    opencode, now = a.connect(), int(time.time() * 1000)
+    edits.new_session(opencode, "ses_2", now - 20_000)
+    edits.add_turn(opencode, "ses_2", "2", now - 10_000)
+    opencode.execute("DELETE FROM message WHERE id='msg_2a'")
+    assert sync(a).pending == 1, "a question without an answer is published: this tests nothing any more"
+    opencode.execute("DELETE FROM session WHERE id='ses_2'")
+    opencode.close()
+    after = sync(a)
+    assert after.pending == 0, "`status` says for ever that a session is being written, which is not there any more, and every cycle looks for it"
+    assert sync(a).up_to_date
