@@ -262,6 +262,7 @@ class History:
         result = self._with_key(device, lambda: cycle(device.machine, self.remote, kind))
         if result.guarded:
             result = cycle(device.machine, self.remote, kind, CycleParams(allow_deletions=True))
+        self.oracle.remade(device.index)
         if _whole(result):
             self.oracle.scanned(device.index)
         return result

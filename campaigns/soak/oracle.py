@@ -77,14 +77,20 @@ class Oracle:
 
     def scanned(self, device: int) -> None:
         """A cycle of this device recorded everything that its database held."""
+        self.remade(device)
         self.recorded.update((version, f"{table} {key}") for (table, key), version in self._written.pop(device, {}).items())
-        unpublished = self._unpublished.pop(device, set())
-        if device in self._forgetful:
-            self._forgetful.discard(device)
-            self._loose |= unpublished
-            # A shadow made anew takes the group of such a row for one that has not come yet, as it may well be. Until a cycle has applied it, a
-            # deletion of that device says that it did not see that group: what it deletes in this session, or the session itself, comes back once.
-            self._partly[device].update(above for key in unpublished for above in self.live.get(key, ()))
+        self._unpublished.pop(device, None)
+
+    def remade(self, device: int) -> None:
+        """It has a shadow again, if it had none."""
+        if device not in self._forgetful:
+            return
+        self._forgetful.discard(device)
+        unpublished = self._unpublished[device]
+        self._loose |= unpublished
+        # A shadow made anew takes the group of such a row for one that has not come yet, as it may well be. Until a cycle has applied it, a
+        # deletion of that device says that it did not see that group: what it deletes in this session, or the session itself, comes back once.
+        self._partly[device].update(above for key in unpublished for above in self.live.get(key, ()))
 
     def forgot(self, device: int) -> None:
         """It has no shadow: deletions that were not recorded before, and until it has one, cannot be told from rows that never came."""
