@@ -126,6 +126,15 @@ def keep(ws: Workspace, device: str, before: str | None) -> None:
         ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)
 
 
+def keep_others(ws: Workspace, heads: Mapping[str, str]) -> None:
+    """Before all `heads` are fetched, and nobody has looked at them: `keep` what is here of the logs that moved."""
+    for ref, fetched in ws.repo.refs(REMOTE_REFS).items():
+        device = ref.removeprefix(REMOTE_REFS)
+        before = ws.shadow.head_of(device)[0] or fetched
+        if device != ws.identity.device_id and heads.get(f"sessions/{device}") not in (None, before):
+            keep(ws, device, before)
+
+
 def _keep_what_is_lost(ws: Workspace, device: str, before: str | None, head: str) -> None:
     """Keep `before` when `head` lacks something of it; let go of what is kept once all of it is in the log again."""
     if before is not None and ws.repo.has(before) and ws.repo.new_files(head, before, "seg/"):
