@@ -141,6 +141,7 @@ def _check_own_log(settings: Settings, identity: Identity, task: Task, open_work
     """Bring back our own log when it is not here: the remote is asked, and not simply believed. (What was done, whether it is here now or never was)."""
     from sidecar.adapters.git import VaultRepo
     from sidecar.services.mend import NEW_REF, mend_own
+    from sidecar.services.receive import keep_others
 
     with open_workspace(identity) as ws:
         here, known = ws.repo.local_ref(identity.ref), ws.shadow.head_of(identity.device_id)[0]
@@ -149,6 +150,7 @@ def _check_own_log(settings: Settings, identity: Identity, task: Task, open_work
         lost = known is not None or ws.journal.position(identity.device_id)[0] > 0
         try:
             heads = ws.repo.remote_heads(task)
+            keep_others(ws, heads)
             ws.repo.fetch(task, sorted(heads))
         except SidecarError as error:
             if error.kind == "cancelled":

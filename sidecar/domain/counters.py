@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_COUNT = 1 << 53
@@ -36,6 +36,11 @@ def recompute(messages: Iterable[str]) -> dict[str, float | int]:
             if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_COUNT:  # no NaN either
                 total[column] += value
     return {name: max(-_STORED, min(value, _STORED)) for name, value in total.items()}
+
+
+def wrong_totals(session: Mapping[str, Any], messages: Iterable[str]) -> dict[str, Any]:
+    """The totals that a session's row has columns for, and shows otherwise than its messages say. Column -> what it should be."""
+    return {name: value for name, value in recompute(messages).items() if name in session and session[name] != value}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

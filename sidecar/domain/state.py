@@ -26,6 +26,10 @@ REASONS = {
 }
 
 
+UNKNOWN = b"\0"
+"""No row has this hash: the next scan compares the row column by column."""
+
+
 @dataclass(slots=True)
 class ShadowRow:
     """A row as this device knows it.

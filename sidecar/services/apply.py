@@ -8,12 +8,11 @@ holds; rows that are already as they should be are adopted without a write.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from protocol import VERSION
-from sidecar.domain.counters import recompute
+from sidecar.domain.counters import wrong_totals
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.fitness import Unfit, readable
 from sidecar.domain.records import MESSAGE, PART, SESSION, SESSION_MESSAGE, TODO, Group, Place, Version, any_unseen, covers
@@ -24,12 +23,12 @@ from sidecar.domain.state import (
     NEW,
     PARENT_MISSING,
     QUARANTINED,
+    UNKNOWN,
     UNPLACED,
     UNREADABLE,
     LocalChange,
     Op,
     Row,
-    SegmentFile,
     ShadowRow,
     Waiting,
     WriteCounts,
@@ -39,7 +38,7 @@ from sidecar.domain.task import Task
 from sidecar.services.history import note_images
 from sidecar.services.merge import Environment, Plan, plan_group
 from sidecar.services.publish import note_divergence
-from sidecar.services.receive import open_segment
+from sidecar.services.receive import by_file, open_segment
 from sidecar.services.rows import load_value, packed, row_hashes
 from sidecar.services.scan import ShadowRows
 from sidecar.services.secrets import Originals
@@ -88,8 +87,8 @@ class Applier:
             with self.ws.shadow.writing():  # only now: who dies before this finds the same reasons gone again
                 self.ws.shadow.put("projects", self._projects)
                 self.ws.shadow.put("schema", self._state)
-            for session in self.ws.shadow.recounts():
-                self._recount(session)
+            for session, anyway in self.ws.shadow.recounts().items():
+                self._recount(session, anyway=anyway)
 
     def _settle(self, states: set[int]) -> None:
         while True:
@@ -124,7 +123,7 @@ class Applier:
         self._env = self._environment()
         self._writing = {session for session, reason, *_ in self.ws.shadow.local_waiting() if reason == "busy"}
         total, done = len(work), 0
-        for device, places in self._by_file((w.device, (w.session, w.sequence)) for w in work):
+        for device, places in by_file(self.ws, ((w.device, (w.session, w.sequence)) for w in work)):
             left = set(places)
             try:
                 for group in self._open(device, next(iter(places))[1]).groups(exactly=places):
@@ -136,14 +135,6 @@ class Applier:
                     raise SidecarError("segmentCorrupt", "A segment lacks what its directory names.", detail=f"{device} {min(left)[1]}")
             except SidecarError as error:
                 self._unusable(device, left, error)
-
-    def _by_file(self, wanted: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, set[Place]]]:
-        """(device, places that are in one file), so that each file is read once."""
-        found: dict[tuple[str, SegmentFile | None], set[Place]] = {}
-        file_of = cache(self.ws.shadow.segment)
-        for device, place in wanted:
-            found.setdefault((device, file_of(device, place[1])), set()).add(place)
-        return ((device, places) for (device, _), places in found.items())
 
     def _unusable(self, device: str, places: set[Place], error: SidecarError) -> None:
         """What cannot be read waits until its device's log moves; the rest goes on. Other errors are raised again."""
@@ -231,7 +222,7 @@ class Applier:
             shadow.mark(*entry, plan.state, until=plan.until, detail=plan.detail)
             if waited and (self._is_here(session) or UNPLACED not in shadow.states_of(session)):
                 self._note_placed()
-            shadow.need_recount([session])
+            shadow.need_recount([session], anyway=group.device == self.ws.identity.device_id)
             if not plan.state and not any(op.table == MESSAGE and op.expected is None for op in ops):
                 shadow.forget_context(session, group.device, group.sequence)  # it brought no message that was not here: a copied database, say
             if len(shadow.writers(session)) > 1:
@@ -299,7 +290,7 @@ class Applier:
         best: tuple[Version, int, Row] | None = None
         kept = self._reader
         unseen = [(device, (session, sequence)) for device, sequence in self.ws.shadow.session_segments(session) if not covers(seen, device, sequence)]
-        for device, places in self._by_file(unseen):
+        for device, places in by_file(self.ws, unseen):
             for group in self._open(device, next(iter(places))[1]).groups(exactly=places):
                 for record in group.records:
                     if (record.table, record.key) == at and record.columns is not None and (best is None or record.version > best[0]):
@@ -376,23 +367,29 @@ class Applier:
             shadow.forget_scan(session)  # a later edit may bring back just what the last scan saw
         self.ws.journal.done(self._entry)
 
-    def _recount(self, session: str) -> None:
-        """Counters are not registers: with several writers they follow from the merged messages, the same everywhere."""
-        shadow, columns = self.ws.shadow, self._schema.columns[SESSION]
+    def _recount(self, session: str, *, anyway: bool) -> None:
+        """Counters are not registers: with several writers they follow from the merged messages, the same everywhere.
+
+        So they do (`anyway`) where something of this device's own log was due, whose totals leave out what only the database had: that sum is published.
+        """
+        shadow, wrong = self.ws.shadow, dict[str, Any]()
         known = shadow.rows(session, SESSION).get((SESSION, session))
-        derived = "cost" in columns and known is not None and (len(shadow.writers(session)) > 1 or "cost" not in (known.cells or {}))
+        derived = (
+            "cost" in self._schema.columns[SESSION] and known is not None and (anyway or len(shadow.writers(session)) > 1 or "cost" not in (known.cells or {}))
+        )
         rows = self.ws.db.fit_session(session) if derived else None
         if rows is not None and known is not None:
-            totals = {name: value for name, value in recompute(str(m["data"]) for m in rows.messages.values()).items() if name in columns}
-            wrong = {name: value for name, value in totals.items() if rows.session.get(name) != value}
-            after = ShadowRow(known.version, known.sequence, b"", known.updated, known.cells)
+            wrong = wrong_totals(rows.session, (str(message["data"]) for message in rows.messages.values()))
+            after = ShadowRow(known.version, known.sequence, UNKNOWN if anyway else b"", known.updated, known.cells)
             try:
                 self._write(session, [Op(SESSION, session, wrong, known.hash, after)] if wrong else [])
             except WriteRefused:
-                pass  # the totals are opencode's to show; nothing else follows from them
+                wrong = {}  # the totals are opencode's to show; nothing else follows from them
             except LocalChange:
                 with shadow.writing():
                     shadow.forget_scan(session)
                 return  # the cycle scans and comes back
         with shadow.writing():
             shadow.recounted(session)
+            if anyway and wrong:
+                shadow.need_recount([session])  # this time for the scan that publishes it, see `cycle`

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sidecar.domain.errors import SidecarError
-from sidecar.domain.records import Mentions
+from sidecar.domain.records import Mentions, Place
 from sidecar.domain.state import NEW, SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
@@ -125,6 +126,15 @@ def keep(ws: Workspace, device: str, before: str | None) -> None:
         ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)
 
 
+def keep_others(ws: Workspace, heads: Mapping[str, str]) -> None:
+    """Before all `heads` are fetched, and nobody has looked at them: `keep` what is here of the logs that moved."""
+    for ref, fetched in ws.repo.refs(REMOTE_REFS).items():
+        device = ref.removeprefix(REMOTE_REFS)
+        before = ws.shadow.head_of(device)[0] or fetched
+        if device != ws.identity.device_id and heads.get(f"sessions/{device}") not in (None, before):
+            keep(ws, device, before)
+
+
 def _keep_what_is_lost(ws: Workspace, device: str, before: str | None, head: str) -> None:
     """Keep `before` when `head` lacks something of it; let go of what is kept once all of it is in the log again."""
     if before is not None and ws.repo.has(before) and ws.repo.new_files(head, before, "seg/"):
@@ -219,6 +229,15 @@ def open_segment(ws: Workspace, device: str, file: SegmentFile, counts: Counts |
     if counts is not None and not counts(data, file.blob):
         raise SidecarError("wrongKey", "A segment was sealed with a key that was replaced, and nobody vouches for it.", remedy="It was ignored.")
     return ws.tools.segment_reader(data, file.path, device=device, sequence=file.sequence, sealer=ws.sealer)
+
+
+def by_file(ws: Workspace, wanted: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, set[Place]]]:
+    """(device, places that are in one file), so that each file is read once."""
+    found: dict[tuple[str, SegmentFile | None], set[Place]] = {}
+    file_of = cache(ws.shadow.segment)
+    for device, place in wanted:
+        found.setdefault((device, file_of(device, place[1])), set()).add(place)
+    return ((device, places) for (device, _), places in found.items())
 
 
 def read_log(ws: Workspace, task: Task, device: str, commit: str, info: Mapping[str, Any], counts: Counts | None = None) -> tuple[list[SegmentFile], Mentions]:

@@ -26,7 +26,7 @@ from sidecar.domain.records import (
     VersionVector,
     covers,
 )
-from sidecar.domain.state import APPLIED, NEW, QUARANTINED, Row, SessionRows, ShadowRow
+from sidecar.domain.state import APPLIED, NEW, QUARANTINED, UNKNOWN, Row, SessionRows, ShadowRow
 from sidecar.domain.task import Task
 from sidecar.domain.undo import At
 from sidecar.services.manifest import follow_manifest
@@ -39,8 +39,6 @@ from sidecar.services.secrets import Originals
 from sidecar.services.standing import counted
 from sidecar.services.workspace import Workspace
 
-_UNKNOWN = b"\0"
-"""No row has this hash: the next scan compares the row column by column."""
 _OTHER = "?"
 """No value has this hash, see `value_hash`."""
 
@@ -387,7 +385,7 @@ class _Fold:
         newest = before is None or record.version >= before.version
         version, at = (record.version, sequence) if newest or before is None else (before.version, before.sequence)
         updated = row.get("time_updated")
-        return ShadowRow(version, at, _UNKNOWN, updated if isinstance(updated, int) else None, cells)
+        return ShadowRow(version, at, UNKNOWN, updated if isinstance(updated, int) else None, cells)
 
     def _better(self, version: Version, matches: bool, before: Version | None, before_matches: bool) -> bool:
         """Whether this put is a better base than the one found before."""

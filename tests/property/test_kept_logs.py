@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from protocol.compact import CompactParams
 from protocol.sync import VerifyParams
 from protocol.trust import RepairParams
 from sidecar.domain.task import Task
 from tests.property.test_late_arrivals import Group, _conversation, _lose_shadow
 from tests.support import edits, tamper
 from tests.support.invariants import Crash
+from tests.support.machines import Machine
 
 
 def _spoil_head(tree: Path) -> None:
@@ -101,11 +104,45 @@ def test_rows_of_a_log_that_cannot_be_used_are_not_this_devices_own(tmp_path: Pa
     group.sync(c)
     assert c.content() == before
     tamper.point(group.remote, branch, true)
+    _is_not_c_s_own(group, b, c)
+
+
+def _is_not_c_s_own(group: Group, b: Machine, c: Machine) -> None:
     for message in ("msg_ses_1a", "msg_moreu"):
         group.edit(b, lambda db, _, message=message: edits.delete_message(db, message))
     group.sync(b, c, b, c)
-    assert [machine.sql("SELECT id FROM message ORDER BY id") for machine in (b, c)] == [[("msg_morea",), ("msg_ses_1u",)]] * 2, "what b deleted is back"
+    left = [machine.sql("SELECT id FROM message WHERE session_id='ses_1' ORDER BY id") for machine in (b, c)]
+    assert left == [[("msg_morea",), ("msg_ses_1u",)]] * 2, "what b deleted is back"
     assert b.content() == c.content()
     for machine in (b, c):
         assert machine.sidecar.verify(VerifyParams(), Task()).ok
     assert not list((c.own_state / "vault.git/refs/kept").glob("*")), "a log that is whole again is still kept aside"
+
+
+@pytest.mark.parametrize("shadow", ["there", "lost"])
+def test_a_repair_that_fetches_for_its_own_log_keeps_what_was_fetched_of_the_others(tmp_path: Path, shadow: str) -> None:
+    """c is as it was before it compacted its log, and has not even that log: its shadow is made anew, just when b's log cannot be used."""
+    group = Group(tmp_path)
+    b, c = group.add("b", 1), group.add("c", 2)
+    branch = f"sessions/{b.device_id}"
+    group.edit(b, _conversation("ses_1"))
+    group.edit(b, lambda db, now: edits.add_turn(db, "ses_1", "more", now))
+    group.sync(b)
+    for session in ("ses_2", "ses_3"):
+        group.edit(c, _conversation(session))
+        group.sync(c)
+    shutil.copytree(c.own_state, tmp_path / "kept")
+    c.sidecar.compact(CompactParams(), Task())
+    group.sync(c)
+    shutil.rmtree(c.own_state)
+    shutil.copytree(tmp_path / "kept", c.own_state)
+    tamper.git(c.own_state / "vault.git", "update-ref", "-d", f"refs/heads/sessions/{c.device_id}")
+    if shadow == "lost":
+        _lose_shadow(c)
+    true = tamper.logs(group.remote)[branch]
+    tamper.rewrite(group.remote, branch, _cut_first)
+    done = c.sidecar.repair(RepairParams(), Task()).actions
+    assert any("rebuilt the shadow" in action for action in done), f"nothing of this was tried: {done}"
+    group.sync(c)
+    tamper.point(group.remote, branch, true)
+    _is_not_c_s_own(group, b, c)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from sidecar.domain.task import Progress, Task
 from sidecar.services.guard import GUARD_SESSIONS
 from sidecar.services.publish import Publisher
 from tests.support import edits
-from tests.support.invariants import Crash
+from tests.support.invariants import Crash, quiet
 from tests.support.machines import Machine, bare_remote, from_schema, open_project
 from tests.support.upgrade import upgrade
 
@@ -500,6 +502,49 @@ def test_a_shadow_made_anew_after_a_change_of_the_key_takes_nothing_of_the_other
         assert "msg_offlinea" in a.content()["message"], "what was written while the remote was away is on no other machine"
 
 
+def _totals(machine: Machine) -> tuple[object, object]:
+    """(What opencode shows of the session, what its messages add up to)."""
+    (shown,) = machine.sql("SELECT cost, tokens_input, tokens_output FROM session WHERE id='ses_1'")
+    answers = [json.loads(data) for (data,) in machine.sql("SELECT data FROM message WHERE session_id='ses_1'")]
+    said = [answer for answer in answers if answer["role"] == "assistant"]
+    return shown, tuple(sum(one) for one in zip(*((a["cost"], a["tokens"]["input"], a["tokens"]["output"]) for a in said), strict=True))
+
+
+@pytest.mark.parametrize("by", ["a repair", "a cycle"])
+@pytest.mark.parametrize("where", ["made there", "compacted", "made on the other", "put back from a backup", "put back and gone on with"])
+def test_totals_of_a_session_are_those_of_its_messages_also_after_the_shadow_was_lost(group: Group, by: str, where: str) -> None:
+    """What is not published yet is counted in them: the logs say less."""
+    a, b = group.add("a", 1), group.add("b", 2)
+    maker, machine = (b, a) if where == "made on the other" else (a, a)
+    for session in ("ses_1", "ses_2"):
+        group.edit(maker, _conversation(session))
+    backup = group.root / "backup.db"
+    for tag in ("t2", "t3", "t4"):
+        group.sync(maker)
+        if tag == "t4":
+            machine.sql("VACUUM INTO ?", str(backup))
+        group.edit(maker, lambda db, now, tag=tag: edits.add_turn(db, "ses_1", tag, now))
+    group.sync(maker, a, b)
+    if where == "compacted":
+        a.sidecar.compact(CompactParams(), Task())
+    if where.startswith("put back"):
+        for path in machine.db.parent.glob("opencode.db*"):
+            path.unlink()
+        shutil.copy(backup, machine.db)
+    if where != "put back from a backup":
+        group.edit(machine, lambda db, now: edits.add_turn(db, "ses_1", "t5", now))
+        group.edit(machine, lambda db, _: edits.delete_session(db, "ses_2"))
+    _lose_shadow(machine)
+    if by == "a repair":
+        machine.sidecar.repair(RepairParams(), Task())
+    group.sync(machine, b, a)
+    turns = 4 if where == "put back from a backup" else 5
+    expected = (turns * 0.25, turns * 10, turns * 3)
+    assert [_totals(one) for one in (a, b)] == [(expected, expected)] * 2, "opencode shows that less was used than was"
+    for one in (a, b):
+        quiet(one)
+
+
 def _undone_while_another_goes_on(group: Group) -> tuple[Machine, Machine]:
     a, b = group.add("a", 1), group.add("b", 2)
     group.edit(a, _conversation("s1"))
@@ -539,4 +584,27 @@ def test_what_came_while_an_undo_was_open_can_be_deleted_once_the_undo_is_taken_
     group.edit(b, lambda db, now: edits.delete_message(db, "msg_t3u"))
     group.sync(b, a)
     assert a.sql("SELECT 1 FROM message WHERE id='msg_t3u'") == []
+    assert a.content() == b.content()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["", "with a lost shadow"])
+def test_what_was_undone_stays_deleted_in_a_session_that_was_deleted_meanwhile_and_brought_back_elsewhere(group: Group, lost: bool) -> None:
+    """It comes back as new, with the undo that is still open in it: all of it had been seen when it was undone."""
+    a, b = group.add("a", 1), group.add("b", 2)
+    group.edit(b, _conversation("s1"))
+    group.edit(b, lambda db, now: edits.add_turn(db, "s1", "t2", now))
+    group.edit(b, lambda db, now: edits.revert(db, "s1", "msg_t2u"))
+    group.sync(b, a)
+    group.edit(b, lambda db, _: edits.delete_session(db, "s1"))
+    group.sync(b, a)
+    if lost:
+        _lose_shadow(b)
+    deletion = a.sidecar.history(HistoryParams(), Task()).cycles[0].cycle_id
+    a.sidecar.restore(RestoreParams(deletion), Task())
+    group.sync(a, b, a)
+    assert b.sql("SELECT 1 FROM message WHERE id='msg_t2u'"), "the undo was carried out before its time: this tests nothing any more"
+    group.edit(b, lambda db, now: edits.drop_reverted(db, "s1"))
+    group.edit(b, lambda db, now: edits.add_turn(db, "s1", "t3", now))
+    group.sync(b, a, b)
+    assert [machine.sql("SELECT 1 FROM message WHERE id='msg_t2u'") for machine in (a, b)] == [[], []], "what was undone is back after the next prompt"
     assert a.content() == b.content()

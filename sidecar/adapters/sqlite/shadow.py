@@ -37,9 +37,9 @@ CREATE INDEX IF NOT EXISTS row_session ON row (session) WHERE tbl='session';
 CREATE TABLE IF NOT EXISTS tombstone (session TEXT, tbl TEXT, key TEXT, seen TEXT NOT NULL, PRIMARY KEY (session, tbl, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scanned (session TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (session TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL, title TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS recount (session TEXT PRIMARY KEY, anyway INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 """
-_ADDED = (("segment", "first", "INTEGER"), ("session_segment", "shown", "INTEGER NOT NULL DEFAULT 0"))
+_ADDED = (("segment", "first", "INTEGER"), ("session_segment", "shown", "INTEGER NOT NULL DEFAULT 0"), ("recount", "anyway", "INTEGER NOT NULL DEFAULT 0"))
 """Columns that are younger than their tables."""
 _SHOWN = f"shown OR state IN ({APPLIED},{QUARANTINED})"
 """Whether the database showed a group before its state changes: what is tried again, because more of it may fit now, was seen all the same."""
@@ -332,12 +332,14 @@ class Shadow(Findings, Quarantine):
     def local_waiting(self) -> list[tuple[str, str, str, str]]:
         return list(self.db.execute("SELECT session, reason, detail, title FROM waiting ORDER BY session"))
 
-    def need_recount(self, sessions: Iterable[str]) -> None:
-        """Note that the totals of these sessions may not be the sum of their messages any more."""
-        self.db.executemany("INSERT OR IGNORE INTO recount VALUES (?)", ((session,) for session in sessions))
+    def need_recount(self, sessions: Iterable[str], *, anyway: bool = False) -> None:
+        """Note that the totals of these sessions may not be the sum of their messages any more; `anyway`: also when one device alone writes to them."""
+        query = "INSERT INTO recount (session, anyway) VALUES (?,?) ON CONFLICT (session) DO UPDATE SET anyway=max(anyway, excluded.anyway)"
+        self.db.executemany(query, ((session, anyway) for session in sessions))
 
-    def recounts(self) -> list[str]:
-        return [row[0] for row in self.db.execute("SELECT session FROM recount ORDER BY session")]
+    def recounts(self) -> dict[str, bool]:
+        """Session -> `anyway`, see `need_recount`."""
+        return {session: bool(anyway) for session, anyway in self.db.execute("SELECT session, anyway FROM recount ORDER BY session")}
 
     def recounted(self, session: str) -> None:
         self.db.execute("DELETE FROM recount WHERE session=?", (session,))
