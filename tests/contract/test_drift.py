@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from pathlib import Path
 
 import pygls
 from pygls.protocol.json_rpc import JsonRPCProtocol
@@ -12,6 +14,7 @@ from protocol import codegen
 from protocol.errors import KINDS
 from protocol.methods import METHODS, served
 from protocol.naming import camel, snake
+from protocol.sync import Attention
 from sidecar.rpc import handshake
 from sidecar.rpc.protocol import PRIVATE_NAMES
 
@@ -58,3 +61,14 @@ def test_names_survive_the_round_trip() -> None:
     for method in METHODS:
         for field in getattr(method.params, "__attrs_attrs__", ()):
             assert snake(camel(field.name)) == field.name
+
+
+def test_the_page_has_words_for_everything_that_waits() -> None:
+    """Otherwise a person reads a bare name, and is not told what to do."""
+    said = " ".join((Attention.__doc__ or "").split())
+    reasons = {found[1] for found in re.finditer(r"(\w+)(?: \([^)]*\))?[,.]", said.partition("`reason`: ")[2])}
+    assert {"guard", "secret", "config"} <= reasons
+    text = (Path(__file__).parents[2] / "client-shim/src/page/text.ts").read_text()
+    titles = set(re.findall(r"^  (\w+): \{ title:", text, re.MULTILINE))
+    order = set(re.findall(r'"(\w+)"', text.partition("REASON_ORDER = ")[2].partition("]")[0]))
+    assert reasons == titles == order

@@ -67,6 +67,7 @@ export const PHASES: Record<string, string> = { push: "Publishing", fetch: "Fetc
 export const REASONS: Record<string, { title: string; text: string }> = {
   guard: { title: "A question about deletions", text: "So much vanished from this machine at once that it may be an accident. Did you delete it? Nothing is deleted elsewhere until you say so." },
   identity: { title: "Two machines use one identity", text: "This machine's state was copied from another one, or restored from a backup. Nothing is published from here until you say which; either answer keeps everything." },
+  secret: { title: "Held back because of a secret", text: "What looks like a key or a password is in these turns; they and what follows them stay on this machine. `opencode-sidecar secrets` shows where, and lets you allow it or have it taken out." },
   conflict: { title: "Settings changed on two machines", text: "Each was changed in a different way. Choose; the next sync takes the choice to your other machines." },
   config: { title: "Configuration that does not travel", text: "These files stay on this machine until what is said of them is mended." },
   diverged: { title: "Continued on two machines", text: "Both machines wrote to these sessions. All turns are kept, in time order; nothing needs doing." },
@@ -76,6 +77,6 @@ export const REASONS: Record<string, { title: string; text: string }> = {
   parentMissing: { title: "Waiting for what they belong to", text: "What these belong to has not arrived yet; the next sync of the other machine brings it." },
   busy: { title: "Being written right now", text: "These come in when the turn that runs here is over." },
 };
-export const REASON_ORDER = ["guard", "identity", "conflict", "quarantined", "future", "unplaced", "parentMissing", "config", "diverged", "busy"];
+export const REASON_ORDER = ["guard", "identity", "secret", "conflict", "quarantined", "future", "unplaced", "parentMissing", "config", "diverged", "busy"];
 /** Reasons that want a person; the others go away by themselves. */
-export const URGENT = new Set(["guard", "identity", "conflict", "quarantined", "future", "unplaced"]);
+export const URGENT = new Set(["guard", "identity", "secret", "conflict", "quarantined", "future", "unplaced"]);
