@@ -50,7 +50,7 @@ def own_log(machine: Machine) -> Log:
         log.generation = read_head(ws, log.device, commit)["generation"]
         for mentions, groups in _segments(ws, log.device, commit):
             for place, records in groups:
-                log.groups[place] = mentions[place], [_said(ws, log.device, record) for record in records]
+                log.groups[place] = mentions[place], [_said(ws, log.device, record, commit) for record in records]
         return log
 
 
@@ -59,7 +59,7 @@ def versions_of(ws: Workspace, device: str, commit: str) -> Iterator[Digest]:
     for _, groups in _segments(ws, device, commit):
         for _, records in groups:
             for record in records:
-                yield from digests(record.table, record.key, _values(ws, device, record))
+                yield from digests(record.table, record.key, _values(ws, device, record, commit))
 
 
 def digests(table: str, key: str, columns: Any) -> Iterator[Digest]:
@@ -78,12 +78,12 @@ def _segments(ws: Workspace, device: str, commit: str) -> Iterator[tuple[Mapping
         yield reader.mentions(), [((group.session_id, group.sequence), group.records) for group in reader.groups(None)]
 
 
-def _values(ws: Workspace, device: str, record: Record) -> dict[str, Any]:
-    return {name: load_value(ws, value, device) for name, value in (record.columns or {}).items()}
+def _values(ws: Workspace, device: str, record: Record, commit: str) -> dict[str, Any]:
+    return {name: load_value(ws, value, device, commit) for name, value in (record.columns or {}).items()}
 
 
-def _said(ws: Workspace, device: str, record: Record) -> Said:
-    values = _values(ws, device, record)
+def _said(ws: Workspace, device: str, record: Record, commit: str) -> Said:
+    values = _values(ws, device, record, commit)
     seen = tuple(sorted((record.seen or {}).items())) if record.is_tombstone else None
     content = hashlib.sha256(ws.tools.pack([record.is_tombstone, sorted(values.items())])).digest()
     return Said(record.table, record.key, record.version, frozenset(values), seen, content, tuple(digests(record.table, record.key, values)))

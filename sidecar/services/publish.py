@@ -307,7 +307,10 @@ def note_divergence(ws: Workspace, session: str) -> bool:
 
 
 def push_own(ws: Workspace, task: Task, heads: dict[str, str]) -> bool:
-    """Bring the remote's copy of this device's branch to ours. True when something went out; only then is it success."""
+    """Bring the remote's copy of this device's branch to ours. True when something went out; only then is it success.
+
+    `heads`: where the remote's branches are, this one included once it went out.
+    """
     local = ws.repo.local_ref(ws.identity.ref)
     remote = heads.get(ws.identity.branch)
     if local is None or local == remote:
@@ -321,6 +324,7 @@ def push_own(ws: Workspace, task: Task, heads: dict[str, str]) -> bool:
     ws.journal.note_position(ws.identity.device_id, ws.shadow.head_of(ws.identity.device_id)[1], own_generation(ws))
     task.report("push")
     confirmed = _push_over(ws, task, remote) if remote is not None and compacted else ws.repo.push(task, ws.identity.branch)
+    heads[ws.identity.branch] = confirmed
     with ws.shadow.writing():
         ws.shadow.put("confirmed", confirmed)
     ws.repo.forget_ref(REPLACED_REF)

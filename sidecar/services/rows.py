@@ -35,13 +35,16 @@ def packed(row: ShadowRow | None) -> list[Any] | None:
     return None if row is None else [list(row.version), row.sequence, row.hash, row.updated, row.cells]
 
 
-def load_value(ws: Workspace, value: Any, device: str) -> Any:
-    """The value that a record of `device` only refers to; other values pass through. Raises segmentCorrupt."""
+def load_value(ws: Workspace, value: Any, device: str, commit: str | None = None) -> Any:
+    """The value that a record of `device` only refers to; other values pass through. Raises segmentCorrupt.
+
+    `commit`: a state of that device's log; the one that the shadow knows by default.
+    """
     if getattr(value, "sha256", None) is None:
         return value
     if value.size > MAX_VALUE_BYTES:
         raise SidecarError("segmentCorrupt", f"A large value claims to have {value.size} bytes, more than {MAX_VALUE_BYTES >> 20} MB.")
-    commit = ws.shadow.head_of(device)[0] or ""
+    commit = commit or ws.shadow.head_of(device)[0] or ""
     data, names = b"", ws.sealer.names_of(value.sha256) if ws.sealer is not None else [None]
     for name in names:
         chunks = value.chunks(name)

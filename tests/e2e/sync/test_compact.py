@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,10 @@ from protocol.compact import CompactParams, CompactResult
 from protocol.keys import ForgetDeviceParams, RotateKeyParams
 from protocol.sync import CycleParams, InitParams, LinkParams, PreviewResult, StatusParams
 from protocol.trust import RepairParams
+from sidecar.adapters.git import VaultRepo
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
+from sidecar.services import cycle
 from tests.support import edits, tamper
 from tests.support.machines import Machine, from_schema
 from tests.support.rawclient import RawClient
@@ -194,3 +197,37 @@ def test_the_command_and_the_method_say_what_they_did(vault: Vault) -> None:
 def test_a_device_without_a_log_has_nothing_to_compact(vault: Vault) -> None:
     assert compact(vault.b) == CompactResult(done=False, before=compact(vault.b).before, after=compact(vault.b).after)
     assert isinstance(vault.b.sidecar.preview(CycleParams(), Task()), PreviewResult)
+
+
+def test_a_cycle_that_pushes_twice_after_a_compaction_whose_push_failed_is_nobody_elses(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second push met what the remote had had before the first one, and took it for another machine's: publishing stopped until a person answered."""
+    a, b = vault.a, vault.b
+    with monkeypatch.context() as cut:
+
+        def fails(*_: object, **__: object) -> str:
+            raise SidecarError("remoteUnreachable", "The line was cut.")
+
+        cut.setattr(VaultRepo, "push", fails)
+        with pytest.raises(SidecarError):
+            compact(a)
+    edit(b, edits.edit_part, part_of(b, "ses_1"), "edited there", START + 10**8)
+    real, fetched = cycle.fetch_others, False
+
+    def fetch(*arguments: Any) -> list[str]:
+        nonlocal fetched
+        if not fetched:
+            fetched = True
+            connection = a.connect()
+            edits.edit_part(connection, part_of(a, "ses_1"), "edited here meanwhile", START + 10**8 + 1)
+            connection.close()
+        return real(*arguments)
+
+    monkeypatch.setattr(cycle, "fetch_others", fetch)
+    pushes: list[object] = []
+    push = VaultRepo.push
+    monkeypatch.setattr(VaultRepo, "push", lambda *arguments, **how: (pushes.append(arguments), push(*arguments, **how))[1])
+    run(a)
+    assert len(pushes) == 2, "this cycle pushes once: it tests nothing any more"
+    run(b)
+    run(a)
+    same(a, b)
