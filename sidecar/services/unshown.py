@@ -25,7 +25,8 @@ def note_unshown(ws: Workspace, session: str, known: ShadowRows, ops: Sequence[O
     undo = (row.cells or {}).get("revert") if row is not None else None
     if undo is None or not undo[3] or undo[2] != ws.identity.device_id or any(op.table == SESSION and op.expected is None for op in ops):
         return  # a session that was deleted comes back with what was here when it was undone
-    new = {op.key for op in ops if op.table == MESSAGE and op.columns is not None and op.expected is None}
+    own = ws.identity.device_id  # what this device wrote and gets back, after a loss of the shadow say, had been seen
+    new = {op.key for op in ops if op.table == MESSAGE and op.expected is None and op.after is not None and op.after.version.device != own}
     found = [(op.table, op.key) for op in ops if op.columns is not None and op.expected is None and _message_of(op) in new]
     if found:
         noted = ws.shadow.get(_NOTE, {})

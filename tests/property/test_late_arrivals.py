@@ -609,3 +609,22 @@ def test_what_was_undone_stays_deleted_in_a_session_that_came_back_after_an_olde
     group.sync(b, a, b)
     assert [machine.sql("SELECT 1 FROM message WHERE id='msg_t2u'") for machine in (a, b)] == [[], []], "what was undone is back after the next prompt"
     assert a.content() == b.content()
+
+
+def test_what_this_device_wrote_and_gets_back_under_an_undo_is_deleted_with_it(group: Group) -> None:
+    """A deletion that was lost with the shadow is undone once; the next one holds."""
+    a, b = group.add("a", 1), group.add("b", 2)
+    group.edit(b, _conversation("s1"))
+    group.edit(b, lambda db, now: edits.add_turn(db, "s1", "t2", now))
+    group.edit(b, lambda db, now: edits.revert(db, "s1", "msg_t2u"))
+    group.sync(b, a)
+    group.edit(b, lambda db, now: edits.delete_message(db, "msg_t2a"))
+    _lose_shadow(b)
+    group.sync(b, a)
+    assert b.sql("SELECT 1 FROM message WHERE id='msg_t2a'"), "the deletion was not lost: this tests nothing any more"
+    group.edit(b, lambda db, now: edits.drop_reverted(db, "s1"))
+    group.edit(b, lambda db, now: edits.add_turn(db, "s1", "t3", now))
+    group.sync(b, a, b)
+    gone = "SELECT id FROM message WHERE id IN ('msg_t2u', 'msg_t2a')"
+    assert [machine.sql(gone) for machine in (a, b)] == [[], []], "what was undone is back after the next prompt"
+    assert a.content() == b.content()
