@@ -272,7 +272,7 @@ class Sidecar(SetupUseCases, TrustUseCases, SecretUseCases):
         """Errors of the operating system leave as ours."""
         try:
             yield
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, RuntimeError) as error:
             raise refused(error, str(self.settings.own_state)) from error
 
     @contextmanager

@@ -24,10 +24,15 @@ def disk_full(where: str) -> SidecarError:
     return SidecarError("diskFull", "The disk is full.", detail=where, remedy="Free some space; the next cycle goes on where this one stopped.")
 
 
-def refused(error: OSError | MemoryError, where: str) -> SidecarError:
-    """`where`: a path, for errors that name none themselves."""
+def refused(error: OSError | MemoryError | RuntimeError, where: str) -> SidecarError:
+    """`where`: a path, for errors that name none themselves. Raises a RuntimeError that is none of the system's again."""
     if isinstance(error, MemoryError):
         return SidecarError("systemError", "There is not enough memory.", detail=where, remedy=_REMEDIES[errno.ENOMEM])
+    if isinstance(error, RuntimeError):  # Python gives no more than these words, in all its versions
+        if str(error) != "can't start new thread":
+            raise error
+        remedy = "Close some programs, or raise the limits on memory and processes."
+        return SidecarError("systemError", "The system refused: no thread can be started.", detail=where, remedy=remedy)
     at = str(error.filename or where)
     if error.errno in _FULL:
         return disk_full(at)
