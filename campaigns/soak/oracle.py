@@ -118,7 +118,7 @@ class Oracle:
         }  # what somebody found in a backup of the database, and went on with, is theirs again
         assert not back, f"I3: {sorted(back)[:5]} were deleted, gone everywhere, and are back"
         for key, who in self._deleted.items():
-            chain = (key, *self.live.get(key, ()))
+            chain = (key, *(self.live.get(key) or self.dead.get(key, ())))
             if not who or key not in present or self._loose.intersection(chain) or any(self._partly[device].intersection(chain) for device in who):
                 continue
             assert self._touched[key] - who or len(who) > 1, f"I3: {key} was deleted on device {sorted(who)}, nobody else had touched it, and it is still there"
