@@ -119,12 +119,11 @@ class MachineChecks(Examination):
         self.say("integrity", not found, "; ".join(found) or "sound", _SALVAGE)
 
     def wal(self) -> None:
-        from sidecar.adapters.sqlite.health import wal_state
+        from sidecar.adapters.sqlite.health import wal_bytes
 
-        size, waiting = wal_state(self.settings.db)
-        text = "" if waiting is None else f", {waiting} pages of it not in the database file yet"
+        size = wal_bytes(self.settings.db)
         remedy = "Something keeps a read transaction open: close what has the database open, then start opencode once."
-        self.say("wal", size <= MAX_WAL_BYTES, f"{size >> 10} KB in the write-ahead log{text}", remedy)
+        self.say("wal", size <= MAX_WAL_BYTES, f"{size >> 10} KB in the write-ahead log", remedy)
 
     def channels(self) -> None:
         others = sorted(path.name for path in self.settings.data_root.glob("opencode*.db") if path != self.settings.db)

@@ -52,7 +52,7 @@ def run_cycle(
     applier = Applier(ws, task, cycle) if fetch else None
     try:
         if applier is not None and restore_deletions:
-            applier.run()
+            _apply(ws, task, applier, totals)
         task.report("connect")
         heads = ws.heads = ws.repo.remote_heads(task)
         totals.warnings += follow_manifest(ws, task, heads)
@@ -119,7 +119,7 @@ def _scan(ws: Workspace, task: Task, totals: _Totals, state: list[list[int]], *,
 
 def _apply(ws: Workspace, task: Task, applier: Applier, totals: _Totals) -> None:
     applier.run()
-    totals.warnings += applier.warnings
+    totals.warnings += [warning for warning in applier.warnings if warning not in totals.warnings]
     if _contended(ws, BUSY) or ws.shadow.recounts():
         # Something changed under our hands: record it, then merge against it.
         outcome = Publisher(ws, task).scan()

@@ -103,13 +103,13 @@ def _identity(ws: Workspace) -> list[Any]:
 
 def _is_another(ws: Workspace) -> bool:
     """Whether the file was replaced, made anew, put back to what it was, or migrated: rows may be missing in it that nobody deleted."""
-    return ws.shadow.get("database") not in (None, _identity(ws)) or ws.db.age() < ws.shadow.get("database_age", [])
+    return ws.shadow.get("database") not in (None, _identity(ws)) or ws.db.pages() < ws.shadow.get("database_pages", 0)
 
 
 def note_database(ws: Workspace) -> None:
     """This is the file that was looked at. Inside a transaction of the shadow."""
     ws.shadow.put("database", _identity(ws))
-    ws.shadow.put("database_age", ws.db.age())
+    ws.shadow.put("database_pages", ws.db.pages())
 
 
 def note_guarded(ws: Workspace, gone: Sequence[Gone]) -> None:

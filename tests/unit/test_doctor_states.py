@@ -107,7 +107,6 @@ def test_a_log_that_nothing_checkpoints(one: Machine, monkeypatch: pytest.Monkey
     writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
     found = checks(one)["wal"]
     assert not found.ok
-    assert int(found.detail.split(", ")[1].split()[0]) > 50, "it does not say that pages wait for a checkpoint"
     reader.close()
     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert checks(one)["wal"].ok

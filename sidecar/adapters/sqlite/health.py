@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +12,6 @@ from sidecar.domain.errors import SidecarError
 
 MAX_PROBLEMS = 5
 STEPS_PER_LOOK = 100_000
-_SHM = struct.Struct("=16xI")
-_BACKFILLED = 96
-"""Of the file beside the WAL: the number of its last frame, and how many are in the database file already (SQLite's WAL-index format)."""
 
 
 def problems(path: Path, check: Callable[[], None] = lambda: None) -> list[str]:
@@ -49,13 +45,7 @@ def is_sound(path: Path) -> bool:
         return False
 
 
-def wal_state(path: Path) -> tuple[int, int | None]:
-    """(bytes in the write-ahead log, pages of it that no checkpoint has brought into the file yet; None when that cannot be told)."""
-    wal, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-    size = wal.stat().st_size if wal.exists() else 0
-    try:
-        with index.open("rb") as file:
-            head = file.read(_BACKFILLED + 4)
-        return size, _SHM.unpack_from(head)[0] - struct.unpack_from("=I", head, _BACKFILLED)[0]
-    except (OSError, struct.error):
-        return size, None
+def wal_bytes(path: Path) -> int:
+    """Size of the write-ahead log. Its index is not read: closing that file gives up the locks that SQLite holds on it in this process."""
+    wal = path.with_name(path.name + "-wal")
+    return wal.stat().st_size if wal.exists() else 0

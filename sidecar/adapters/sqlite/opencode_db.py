@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -30,10 +29,8 @@ def content_hash(columns: Row) -> bytes:
 
 
 CHANGE_COUNTER = "event_sequence"
-_COUNTER = struct.Struct(">24xI")
-"""Of SQLite's file header, the number of changes."""
-_INDEX_HEAD = 48
-"""Bytes of what SQLite's WAL-index format calls WalIndexHdr."""
+_WAL_HEAD = 32
+"""Bytes of a WAL's header; its salt is another one each time the WAL is written from its beginning again."""
 _NO_OVERFLOW = (1 << 44) - 1
 """What of a time goes into a sum, which SQLite refuses beyond 63 bits: milliseconds until the year 2527."""
 
@@ -52,32 +49,27 @@ class OpencodeDb:
         self._connection = self._schema = None
 
     def file_state(self) -> list[list[int]]:
-        """(device, inode, size, mtime_ns) of the file, and of its WAL, with the head of the WAL's index: equal states mean that nothing was committed.
+        """(device, inode, size, mtime_ns) of the file, and of its WAL, with the WAL's header: equal states mean that nothing was committed.
 
-        A WAL is written over from its beginning and keeps its size, and not every file system tells the time of each write; the head of the
-        index has a count of commits.
+        A WAL is written over from its beginning and keeps its size, and not every file system tells the time of each write. No other file is read
+        for that: closing the database or its `-shm` gives up the locks that SQLite holds on them in this process.
         """
         state = []
-        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+        wal = self.path.with_name(self.path.name + "-wal")
+        for path in (self.path, wal):
             try:
                 stat = path.stat()
                 state.append([stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns])
             except OSError:
                 state.append([0, 0, 0, 0])
-        with suppress(OSError), self.path.with_name(self.path.name + "-shm").open("rb") as file:
-            state[1].append(int.from_bytes(file.read(_INDEX_HEAD)))
+        with suppress(OSError), wal.open("rb") as file:
+            state[1].append(int.from_bytes(file.read(_WAL_HEAD)))
         return state
 
-    def age(self) -> list[int]:
-        """[change counter in the file's header, pages]: in one and the same file these grow; smaller ones are those of an earlier state of it."""
+    def pages(self) -> int:
+        """In one and the same file their number grows; a smaller one is that of an earlier state of it."""
         with errors_as_ours(self.path):
-            pages = int(self.connection.execute("PRAGMA page_count").fetchone()[0])
-        try:
-            with self.path.open("rb") as file:
-                header = file.read(_COUNTER.size)
-            return [_COUNTER.unpack(header)[0], pages]
-        except (OSError, struct.error):
-            return [0, pages]
+            return int(self.connection.execute("PRAGMA page_count").fetchone()[0])
 
     def first_project(self) -> int | None:
         """When the oldest project was made: a database that was made anew has a later one, also where the file got the number of the old one."""
