@@ -16,6 +16,8 @@ settings.load_profile("any-machine")  # how long an example takes says how busy 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does this to what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # so the programs under test would ignore it, too
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # and nohup this
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
