@@ -228,7 +228,7 @@ class ConfigUseCases(RemoteUseCases):
 
         at = self.settings
         roots = {"config": at.config_root, "data": at.data_root, "state": at.state_root, "home": at.home}
-        parts = (chosen, LocalFiles(roots), self._config_store(), self._config_tools(), at.config_root, str(at.home))
+        parts = (chosen, LocalFiles(roots, at.own_state, at.db), self._config_store(), self._config_tools(), at.config_root, str(at.home))
         file = desktop_file(at.home, at.environ) if chosen.switches["includeProjects"] else None
         return ConfigParts(*parts) if file is None else ConfigParts(*parts, str(file), lambda: is_running(file, at.environ))
 

@@ -211,7 +211,10 @@ class ConfigSync:
         found = {}
         for path in {*local.files, *remote.files, *self.entries}:
             row = row_of(path, self.rows)
-            if row is None or (row.policy == FOLDER and excluded(row, path[len(row.repo) + 1 :])):
+            if row is None:
+                continue
+            rest = path[len(row.repo) + 1 :]
+            if row.policy == FOLDER and (excluded(row, rest) or self.parts.local.keeps_out(row, rest)):
                 continue
             if path not in refused and row.repo not in local.unreadable:
                 found[path] = row

@@ -24,20 +24,37 @@ class LocalConfig:
     stamp: str = ""
 
 
-class LocalFiles:
-    """`roots`: name of a root in the plan -> folder."""
+KEPT_OUT = "opencode's database and this program's own files are no configuration; sessions are synced otherwise"
 
-    def __init__(self, roots: Mapping[str, Path]) -> None:
+
+class LocalFiles:
+    """`roots`: name of a root in the plan -> folder. `own_state`, `database`: no row reaches there, whatever paths the user has added."""
+
+    def __init__(self, roots: Mapping[str, Path], own_state: Path, database: Path) -> None:
         self._roots = roots
+        self._own_state, self._database = _real(own_state), _real(database)
+        self._data = _real(roots["data"])
 
     def root_of(self, row: Row) -> Path:
         return self._roots[row.root] / row.local if row.root else Path(row.local)
+
+    def keeps_out(self, row: Row, rest: str) -> bool:
+        """Whether a row's file, or (with "" as `rest`) the row itself, is none of the user's. Reading a database besides gives up SQLite's locks on it."""
+        if row.root:
+            return False
+        path = _real(self.root_of(row) / rest)
+        folder, name = os.path.split(path)
+        is_database = path.startswith(self._database) or (folder == self._data and name.startswith("opencode") and ".db" in name)
+        return is_database or f"{path}{os.sep}".startswith(f"{self._own_state}{os.sep}")
 
     def scan(self, rows: Iterable[Row], watched: Iterable[Path]) -> LocalConfig:
         """`watched`: other files whose change matters."""
         found, stamps = LocalConfig(), []
         for row in rows:
-            listing = files.list_row(self.root_of(row), lambda rest, row=row: excluded(row, rest))  # type: ignore[misc]
+            if self.keeps_out(row, ""):
+                listing = files.Listing(problems=[("", KEPT_OUT)], unreadable=True)
+            else:
+                listing = files.list_row(self.root_of(row), lambda rest, row=row: excluded(row, rest) or self.keeps_out(row, rest))  # type: ignore[misc]
             if "" in listing.files and row.policy == FOLDER and row.root:
                 listing = files.Listing(problems=[("", "it is a file where a folder belongs")], unreadable=True)
             elif listing.files and "" not in listing.files and row.policy != FOLDER:
@@ -69,7 +86,10 @@ class LocalFiles:
 
     def place(self, row: Row, repo: str) -> Path:
         """Where a file of the vault belongs here. Raises Refused."""
-        return files.place_of(self.root_of(row), repo[len(row.repo) + 1 :])
+        rest = repo[len(row.repo) + 1 :]
+        if self.keeps_out(row, rest):
+            raise Refused(KEPT_OUT)
+        return files.place_of(self.root_of(row), rest)
 
     def mode(self, path: Path) -> int | None:
         return files.mode_of(path)
@@ -92,3 +112,7 @@ class LocalFiles:
 
     def write_private(self, path: Path, data: bytes) -> None:
         files.write(path, data, private=True)
+
+
+def _real(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
