@@ -141,7 +141,7 @@ def _check_own_log(settings: Settings, identity: Identity, task: Task, open_work
     """Bring back our own log when it is not here: the remote is asked, and not simply believed. (What was done, whether it is here now or never was)."""
     from sidecar.adapters.git import VaultRepo
     from sidecar.services.mend import NEW_REF, mend_own
-    from sidecar.services.receive import keep_others
+    from sidecar.services.receive import keep_others, keep_own
 
     with open_workspace(identity) as ws:
         here, known = ws.repo.local_ref(identity.ref), ws.shadow.head_of(identity.device_id)[0]
@@ -161,7 +161,7 @@ def _check_own_log(settings: Settings, identity: Identity, task: Task, open_work
             if here is not None and (there is None or ws.repo.is_ancestor(there, here)):
                 there = here  # an older one, but not as old
             if here is not None:
-                ws.repo.adopt_ref(f"refs/kept/{identity.device_id}-{here[:12]}", here)
+                keep_own(ws.repo, identity, here)
                 ws.repo.forget_ref(identity.ref)  # when this is stopped, the next run begins again
             mended = mend_own(ws, task, there)
         except SidecarError as error:

@@ -47,11 +47,6 @@ class ProjectIdentity:
     def from_value(cls, value: Mapping[str, Any]) -> ProjectIdentity:
         return cls(tuple(value.get("ids", ())), value.get("origin"), tuple(value.get("roots", ())), value.get("name"))
 
-    @property
-    def label(self) -> str:
-        """How to name the project to a person."""
-        return self.name or self.origin or (self.ids[0] if self.ids else "unknown")
-
 
 @dataclass(frozen=True, slots=True)
 class LocalProject:

@@ -42,6 +42,7 @@ from sidecar.services.receive import by_file, open_segment
 from sidecar.services.rows import load_value, packed, row_hashes
 from sidecar.services.scan import ShadowRows
 from sidecar.services.secrets import Originals
+from sidecar.services.standing import UNUSABLE
 from sidecar.services.unshown import note_unshown
 from sidecar.services.workspace import Workspace
 
@@ -138,7 +139,7 @@ class Applier:
 
     def _unusable(self, device: str, places: set[Place], error: SidecarError) -> None:
         """What cannot be read waits until its device's log moves; the rest goes on. Other errors are raised again."""
-        if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+        if error.kind not in UNUSABLE:
             raise error
         self.warnings.append(f"{error.message} ({error.detail})")
         with self.ws.shadow.writing():

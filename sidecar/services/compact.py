@@ -23,9 +23,10 @@ from sidecar.services.heads import mark_of, new_head, read_head, written_head
 from sidecar.services.manifest import follow_manifest
 from sidecar.services.present import present_own
 from sidecar.services.publish import REPLACED_REF, push_own
-from sidecar.services.receive import KEPT_REFS, REMOTE_REFS, open_segment, read_log
+from sidecar.services.receive import open_segment, read_log
 from sidecar.services.recover import recover
 from sidecar.services.rows import load_value
+from sidecar.services.standing import KEPT_REFS, REMOTE_REFS
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from sidecar.services.history import note_cycle
 from sidecar.services.manifest import follow_manifest
 from sidecar.services.present import present_own
 from sidecar.services.publish import Outcome, Publisher, push_own
-from sidecar.services.receive import REMOTE_REFS, fetch_others
+from sidecar.services.receive import fetch_others
 from sidecar.services.recover import recover
+from sidecar.services.standing import REMOTE_REFS
 from sidecar.services.workspace import CLONED, Workspace
 
 MAX_SETTLE_SECONDS = 5.0

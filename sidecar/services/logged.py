@@ -12,6 +12,7 @@ from sidecar.domain.records import SESSION, SESSION_MESSAGE, TODO, Record, Versi
 from sidecar.domain.state import SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.receive import open_segment
+from sidecar.services.standing import UNUSABLE
 from sidecar.services.workspace import Workspace
 
 At = tuple[str, str]
@@ -83,7 +84,7 @@ def read_logs(ws: Workspace, task: Task, sessions: Collection[str], columns: Col
         try:
             _read(ws, (device, sequence), segment, mentioned, columns, found)
         except SidecarError as error:
-            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+            if error.kind not in UNUSABLE:
                 raise
             for session in mentioned:
                 found[session].complete = False

@@ -18,8 +18,9 @@ from sidecar.domain.state import APPLIED, NEW, SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.heads import MAX_SEQUENCE, mark_of, new_head, own_generation, read_head, written_head
 from sidecar.services.publish import was_ours
-from sidecar.services.receive import MAX_SEGMENT_BYTES, index_log, is_segment_path, open_segment, read_log
+from sidecar.services.receive import index_log, is_segment_path, open_segment, read_log, sha256_of
 from sidecar.services.remade import Remade
+from sidecar.services.standing import UNUSABLE
 from sidecar.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _MORE = (
     "the remote's log of this device has something that this device does not remember: it is taken in with the next sync. "
     "If this state was copied from another machine, run `opencode-sidecar link REMOTE --new-device` here"
 )
-_UNUSABLE = ("segmentCorrupt", "newerFormat", "wrongKey")
 
 Said = tuple[Place, Mention, list[Record]]
 """What a log says of one session in one segment."""
@@ -47,6 +47,13 @@ class Mended:
     commit: str | None
     actions: list[str]
     rebuild: bool = False
+
+
+def is_lost(ws: Workspace, commit: str | None, known: str | None) -> bool:
+    """Whether our copy of the vault has not what this device published. `commit`: where its branch is, `known`: where the shadow saw it."""
+    if commit is None:
+        return known is not None or ws.journal.position(ws.identity.device_id)[0] > 0
+    return known is not None and known != commit and not ws.repo.has(known)
 
 
 def mend_own(ws: Workspace, task: Task, there: str | None) -> Mended:
@@ -131,7 +138,7 @@ class _Found:
             info = read_head(ws, own, commit)
             files, mentions = read_log(ws, task, own, commit, info)
         except SidecarError as error:
-            if error.kind not in _UNUSABLE:
+            if error.kind not in UNUSABLE:
                 raise
             whole = False
         if whole and was_ours(ws, commit):
@@ -209,7 +216,7 @@ def _usable(ws: Workspace, found: _Found, top: int) -> tuple[dict[SegmentFile, l
             usable[file] = list(_stored(ws, file, found.top))
             last = file.sequence
         except SidecarError as error:
-            if error.kind not in _UNUSABLE:
+            if error.kind not in UNUSABLE:
                 raise
             bad += 1
     return usable, bad
@@ -283,7 +290,7 @@ class _Writing:
         ws = self.ws
         last, digest = self.files[-1] if self.files else None, self._sha256
         if last is not None and not digest:
-            digest = ws.tools.sha256(ws.repo.read_blob(last.blob, limit=MAX_SEGMENT_BYTES)).hex()
+            digest = sha256_of(ws, last)
         segment = {"path": last.path, "sha256": digest} if last is not None else None
         generation = max(generation + 1, own_generation(ws) + 1, ws.clock.wall())
         ws.repo.forget_ref(NEW_REF)

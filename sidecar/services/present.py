@@ -9,7 +9,7 @@ from sidecar.domain.state import APPLIED
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, new_head, read_head, written_head
 from sidecar.services.publish import note_own_log
-from sidecar.services.receive import MAX_SEGMENT_BYTES, index_log
+from sidecar.services.receive import MAX_SEGMENT_BYTES, index_log, sha256_of
 from sidecar.services.standing import key_of_head
 from sidecar.services.workspace import PRESENTED, Workspace
 
@@ -47,7 +47,7 @@ def _put_head(ws: Workspace, parent: str | None) -> None:
     last = ws.shadow.segment(identity.device_id, sequence)
     segment = None
     if last is not None:
-        segment = {"path": last.path, "sha256": ws.tools.sha256(ws.repo.read_blob(last.blob, limit=MAX_SEGMENT_BYTES)).hex()}
+        segment = {"path": last.path, "sha256": sha256_of(ws, last)}
     files = written_head(ws, new_head(ws, sequence, segment, parent))
     commit = ws.repo.commit(identity.ref, parent, files, "head", ws.clock.wall() // 1000)
     with ws.shadow.writing():

@@ -10,7 +10,8 @@ from protocol.trust import Quarantined, QuarantineResult
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from sidecar.services.apply import Applier
-from sidecar.services.receive import REMOTE_REFS, index_fetched
+from sidecar.services.receive import index_fetched
+from sidecar.services.standing import REMOTE_REFS
 from sidecar.services.workspace import Workspace
 
 

@@ -12,15 +12,15 @@ from sidecar.domain.records import Mentions, Place
 from sidecar.domain.state import NEW, SegmentFile
 from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
-from sidecar.services.standing import counted, held_back, hold_back, pin, vouched
-from sidecar.services.workspace import Workspace
+from sidecar.services.standing import KEPT_REFS, REMOTE_REFS, UNUSABLE, counted, held_back, hold_back, pin, vouched
+from sidecar.services.workspace import Identity, Workspace
 
 if TYPE_CHECKING:
+    from sidecar.adapters.git import VaultRepo
     from sidecar.adapters.segments import SegmentReader
 
 Counts = Callable[[bytes, str], bool]
 MAX_SEGMENT_BYTES = 96 << 20
-REMOTE_REFS, KEPT_REFS = "refs/remotes/origin/sessions/", "refs/kept/"
 _BRANCH = re.compile(r"^sessions/([0-9a-z-]{8,64})\Z")
 _SEGMENT = re.compile(r"^seg/\d{7}/(\d{9})-([0-9a-f]{16})\Z", re.ASCII)
 
@@ -106,7 +106,7 @@ def index_fetched(ws: Workspace, task: Task, device: str, head: str) -> list[str
     try:
         return index_log(ws, task, device, head)
     except SidecarError as error:
-        if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+        if error.kind not in UNUSABLE:
             raise
         with ws.shadow.writing():
             before, sequence = ws.shadow.head_of(device)
@@ -124,6 +124,11 @@ def keep(ws: Workspace, device: str, before: str | None) -> None:
     """What was fetched before stays, whatever the remote has now: with it a shadow that is made anew knows whose the rows are."""
     if before is not None and ws.repo.has(before) and ws.repo.local_ref(f"{KEPT_REFS}{device}") is None:
         ws.repo.adopt_ref(f"{KEPT_REFS}{device}", before)
+
+
+def keep_own(repo: VaultRepo, identity: Identity, commit: str) -> None:
+    """A former state of our own log stays, beside the one that takes its place."""
+    repo.adopt_ref(f"{KEPT_REFS}{identity.device_id}-{commit[:12]}", commit)
 
 
 def keep_others(ws: Workspace, heads: Mapping[str, str]) -> None:
@@ -197,7 +202,7 @@ def index_log(ws: Workspace, task: Task, device: str, head: str, *, state: int =
                 ws.shadow.add_segment(device, file, reader.mentions(), state=state)
             sequence = max(sequence, number)
         except SidecarError as error:
-            if isinstance(error, _OtherState) or error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+            if isinstance(error, _OtherState) or error.kind not in UNUSABLE:
                 raise
             warnings.append(f"{info['name']}: {error.message} ({entry.path})")
             if present is None or (device, number) in known_problems:
@@ -229,6 +234,11 @@ def open_segment(ws: Workspace, device: str, file: SegmentFile, counts: Counts |
     if counts is not None and not counts(data, file.blob):
         raise SidecarError("wrongKey", "A segment was sealed with a key that was replaced, and nobody vouches for it.", remedy="It was ignored.")
     return ws.tools.segment_reader(data, file.path, device=device, sequence=file.sequence, sealer=ws.sealer)
+
+
+def sha256_of(ws: Workspace, file: SegmentFile) -> str:
+    """Of a segment that is here, as a head names it."""
+    return str(ws.tools.sha256(ws.repo.read_blob(file.blob, limit=MAX_SEGMENT_BYTES)).hex())
 
 
 def by_file(ws: Workspace, wanted: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, set[Place]]]:

@@ -30,13 +30,13 @@ from sidecar.domain.state import APPLIED, NEW, QUARANTINED, UNKNOWN, Row, Sessio
 from sidecar.domain.task import Task
 from sidecar.domain.undo import At
 from sidecar.services.manifest import follow_manifest
-from sidecar.services.mend import fill
+from sidecar.services.mend import fill, is_lost
 from sidecar.services.publish import note_return
-from sidecar.services.receive import REMOTE_REFS, fetch_others, index_fetched, index_kept, index_log, is_log_branch, open_segment
+from sidecar.services.receive import fetch_others, index_fetched, index_kept, index_log, is_log_branch, open_segment
 from sidecar.services.rows import load_value, no_todos, row_hashes
 from sidecar.services.scan import ShadowRows, value_hash
 from sidecar.services.secrets import Originals
-from sidecar.services.standing import counted
+from sidecar.services.standing import REMOTE_REFS, UNUSABLE, counted
 from sidecar.services.workspace import Workspace
 
 _OTHER = "?"
@@ -53,8 +53,7 @@ def recover(ws: Workspace, task: Task, *, looked: bool = False) -> tuple[bool, l
     recover_journal(ws, adopt=remembered == own)
     commit = ws.repo.local_ref(ws.identity.ref)
     known, _ = ws.shadow.head_of(own)
-    lost = known is not None or ws.journal.position(own)[0] > 0 if commit is None else known not in (None, commit) and not ws.repo.has(known or "")
-    if lost and not looked:
+    if not looked and is_lost(ws, commit, known):
         raise SidecarError(
             "segmentCorrupt",
             "This device's log is not in our copy of the vault any more.",
@@ -218,7 +217,7 @@ def _groups(ws: Workspace, task: Task, device: str, *, after: int, only: frozens
         try:
             yield from open_segment(ws, device, file).groups(only)
         except SidecarError as error:
-            if error.kind not in ("segmentCorrupt", "newerFormat", "wrongKey"):
+            if error.kind not in UNUSABLE:
                 raise
 
 

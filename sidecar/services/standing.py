@@ -14,6 +14,9 @@ from sidecar.domain.errors import SidecarError
 from sidecar.services.workspace import Workspace
 
 SEALED_HEAD_FILE = "head"
+REMOTE_REFS, KEPT_REFS = "refs/remotes/origin/sessions/", "refs/kept/"
+UNUSABLE = ("segmentCorrupt", "newerFormat", "wrongKey")
+"""Errors that are about one log, or a part of it: the others go on."""
 _ID_BYTES = 8
 _SEGMENT_PREFIX = 12
 """What stands before the key's id in a segment."""
@@ -76,7 +79,7 @@ def extents(ws: Workspace, heads: dict[str, str], without: set[str]) -> list[tup
     identity = ws.identity
     found = [(identity.device_id, heads[identity.branch])] if identity.branch in heads else []
     for device, info, seen, _ in ws.shadow.devices():
-        head = ws.repo.local_ref(f"refs/kept/{device}") if seen == info.get("refused") else seen
+        head = ws.repo.local_ref(f"{KEPT_REFS}{device}") if seen == info.get("refused") else seen
         if device != identity.device_id and device not in without and head is not None:
             found.append((device, head))
     return found

@@ -7,7 +7,7 @@ from sidecar.domain.task import Task
 from sidecar.services.heads import read_head
 from sidecar.services.manifest import follow_manifest
 from sidecar.services.publish import REPLACED_REF, was_ours
-from sidecar.services.receive import MAX_SEGMENT_BYTES
+from sidecar.services.receive import MAX_SEGMENT_BYTES, keep_own
 from sidecar.services.standing import counted, vouched
 from sidecar.services.workspace import Workspace
 
@@ -33,7 +33,7 @@ def take_log_back(ws: Workspace, task: Task) -> bool:
     if here is not None and repo.is_ancestor(ours, here):
         return False
     if here is not None and not repo.is_ancestor(here, ours):
-        repo.adopt_ref(f"refs/kept/{identity.device_id}-{here[:12]}", here)
+        keep_own(repo, identity, here)
     repo.adopt_ref(identity.ref, ours)
     return True
 

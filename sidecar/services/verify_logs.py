@@ -11,11 +11,11 @@ from sidecar.domain.task import Task
 from sidecar.services.heads import mark_of, read_head
 from sidecar.services.publish import was_ours
 from sidecar.services.receive import MAX_SEGMENT_BYTES, check_chain, keep
+from sidecar.services.standing import UNUSABLE
 from sidecar.services.workspace import Workspace
 
 OURS, THEIRS = "Run `opencode-sidecar repair`.", "The machine that wrote it mends it with its next sync, or a restored remote does."
 SYNC = "Run `opencode-sidecar sync`."
-_UNUSABLE = ("segmentCorrupt", "newerFormat", "wrongKey")
 
 
 class LogCheck:
@@ -68,7 +68,7 @@ class LogCheck:
             check_chain(self.ws, device, SegmentFile(reader.first, sequence, sha, path), reader.previous)
             mentioned = {place: mention.puts for place, mention in reader.mentions().items()}
         except SidecarError as error:
-            if error.kind not in _UNUSABLE:
+            if error.kind not in UNUSABLE:
                 raise
             missing = not self.ws.repo.has(sha)
             yield _of(device, sequence, "segmentMissing" if missing else "segmentDamaged", error.message, OURS if missing else f"{OURS} {THEIRS}")
@@ -95,7 +95,7 @@ class LogCheck:
         try:
             return "" if self.ws.repo.blob_name(self.ws.repo.read_blob(sha, limit=MAX_SEGMENT_BYTES)) == sha else "what is stored is not what was fetched"
         except SidecarError as error:
-            if error.kind not in _UNUSABLE:
+            if error.kind not in UNUSABLE:
                 raise
             return error.message
 
@@ -103,7 +103,7 @@ class LogCheck:
         try:
             said = read_head(self.ws, device, head)
         except SidecarError as error:
-            if error.kind not in _UNUSABLE:
+            if error.kind not in UNUSABLE:
                 raise
             yield _of(device, 0, "logDamaged", error.message, THEIRS)
             return
@@ -155,7 +155,7 @@ class LogCheck:
             said = read_head(self.ws, device, there)
             marks = {mark_of(entry.path) for entry in repo.tree(there, "seg/")}
         except SidecarError as error:
-            if error.kind not in (*_UNUSABLE, "internal"):
+            if error.kind not in (*UNUSABLE, "internal"):
                 raise
             yield _of(device, sequence, "remoteOther", f"The remote's copy of this log cannot be read: {error.message}", THEIRS)
             return

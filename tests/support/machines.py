@@ -145,6 +145,15 @@ def schema_of(version: str) -> str:
     return (FIXTURES / f"schemas/schema-{version}.sql").read_text()
 
 
+def edit(machine: Machine, change: Callable[[sqlite3.Connection], object]) -> None:
+    """As opencode does: through a connection of its own, which is closed then."""
+    connection = machine.connect()
+    try:
+        change(connection)
+    finally:
+        connection.close()
+
+
 def open_project(machine: Machine, project: str, folder: Path) -> None:
     """What opencode notes when it is first started in this folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits
 from tests.support.gitremote import git, read_only
-from tests.support.machines import Machine, from_schema
+from tests.support.machines import Machine, edit, from_schema
 
 Make = Callable[..., Machine]
 AGO_MS = 60_000
@@ -36,14 +36,6 @@ def now() -> int:
 
 def sync(machine: Machine) -> CycleResult:
     return machine.sidecar.run(CycleParams(), Task())
-
-
-def edit(machine: Machine, change: Callable[[sqlite3.Connection], Any]) -> None:
-    connection = machine.connect()
-    try:
-        change(connection)
-    finally:
-        connection.close()
 
 
 def make_session(machine: Machine, session: str, turns: int = 1, at: int | None = None) -> None:

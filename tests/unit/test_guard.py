@@ -16,7 +16,8 @@ from protocol.sync import CycleParams, CycleResult, InitParams, LinkParams, Stat
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits
-from tests.support.machines import Machine
+from tests.support.invariants import Crash, CrashingTask
+from tests.support.machines import Machine, edit
 from tests.support.tamper import logs
 
 Make = Callable[..., Machine]
@@ -34,14 +35,6 @@ def sync(machine: Machine, params: CycleParams | None = None) -> CycleResult:
 
 def status(machine: Machine) -> StatusResult:
     return machine.sidecar.status(StatusParams(), Task())
-
-
-def edit(machine: Machine, change: Callable[[sqlite3.Connection], Any]) -> None:
-    connection = machine.connect()
-    try:
-        change(connection)
-    finally:
-        connection.close()
 
 
 def sessions(db: sqlite3.Connection) -> None:
@@ -273,17 +266,6 @@ def test_few_deletions_are_no_question_unless_the_answer_is_given_first(pair: tu
     nothing_is_lost(a, b, before, tips, remote)
 
 
-class Dies(Task):
-    def __init__(self, left: int) -> None:
-        super().__init__()
-        self.left = left
-
-    def check(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 def test_an_answer_that_dies_on_the_way_publishes_no_deletion(pair: tuple[Machine, Machine], machine: Make, remote: Path) -> None:
     a, b = pair
     before, tips = a.content(), logs(remote)
@@ -298,8 +280,8 @@ def test_an_answer_that_dies_on_the_way_publishes_no_deletion(pair: tuple[Machin
         shutil.copyfile(fresh, a.db)
         shutil.rmtree(a.own_state)
         shutil.copytree(state, a.own_state)
-        with pytest.raises(KeyboardInterrupt):
-            a.sidecar.run(RESTORE, Dies(left))
+        with pytest.raises(Crash):
+            a.sidecar.run(RESTORE, CrashingTask(left))
         a.check_integrity()
         assert sync(a).published.tombstones == 0
         sync(a, RESTORE)

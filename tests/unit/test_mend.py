@@ -16,6 +16,7 @@ from protocol.trust import RepairParams
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits, tamper
+from tests.support.invariants import Crash
 from tests.support.machines import Machine
 
 Make = Callable[..., Machine]
@@ -339,9 +340,6 @@ def test_a_repair_that_is_stopped_is_done_again(world: World, monkeypatch: pytes
     from sidecar.adapters.git import VaultRepo
     from sidecar.adapters.sqlite.shadow import Shadow
 
-    class Stopped(BaseException):
-        """The process is gone."""
-
     shutil.copytree(world.a.own_state / "vault.git", tmp_path / "kept")
     work(world.a, "6")
     sync(world.a)
@@ -354,12 +352,12 @@ def test_a_repair_that_is_stopped_is_done_again(world: World, monkeypatch: pytes
 
     def dies(self: object, *arguments: object, **_: object) -> None:
         if stop == "after the log was made" or str(arguments[0]).startswith("refs/heads/sessions/"):
-            raise Stopped
+            raise Crash
         adopt(self, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
         patched.setattr(*((Shadow, "replace_log", dies) if stop == "after the log was made" else (VaultRepo, "adopt_ref", dies)))
-        with pytest.raises(Stopped):
+        with pytest.raises(Crash):
             world.a.sidecar.repair(RepairParams(), Task())
     world.repair()
     assert world.settled() == before

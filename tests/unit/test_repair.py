@@ -17,6 +17,7 @@ from protocol.trust import DoctorParams, QuarantineParams, RepairParams
 from sidecar.domain.task import Task
 from sidecar.repair import free_name
 from tests.support import edits, tamper
+from tests.support.invariants import Crash, CrashingTask
 from tests.support.machines import Machine
 
 Make = Callable[..., Machine]
@@ -185,21 +186,6 @@ def test_a_damaged_database_is_no_reason_to_fail(pair: tuple[Machine, Machine]) 
     assert any("cannot be read" in action for action in repair(a))
 
 
-class Stopped(BaseException):
-    """The process is gone."""
-
-
-class Dies(Task):
-    def __init__(self, left: int) -> None:
-        super().__init__()
-        self.left = left
-
-    def check(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Stopped
-
-
 def test_a_repair_that_is_stopped_anywhere_is_finished_by_the_next(pair: tuple[Machine, Machine]) -> None:
     a, b = pair
     before = a.content()
@@ -218,13 +204,13 @@ def test_a_repair_that_is_stopped_anywhere_is_finished_by_the_next(pair: tuple[M
         def renamed(path: Path, target: Path, left: list[int] = left) -> Path:
             left[0] -= 1
             if left[0] < 0:
-                raise Stopped
+                raise Crash
             return rename(path, target)
 
         try:
             with patch.object(Path, "rename", renamed if kind == "rename" else rename):
-                repair(a, Dies(int(number)) if kind == "check" else Task())
-        except Stopped:
+                repair(a, CrashingTask(int(number)) if kind == "check" else Task())
+        except Crash:
             pass
         repair(a)
         healthy(a, b, before)

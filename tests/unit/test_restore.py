@@ -7,8 +7,8 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +17,8 @@ from protocol.trust import HistoryCycle, HistoryParams, RestoreParams, RestoreRe
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
 from tests.support import edits
-from tests.support.machines import Machine
+from tests.support.invariants import Crash, CrashingTask
+from tests.support.machines import Machine, edit
 
 Make = Callable[..., Machine]
 
@@ -36,14 +37,6 @@ def history(machine: Machine) -> list[HistoryCycle]:
 
 def restore(machine: Machine, cycle: str, session: str | None = None) -> RestoreResult:
     return machine.sidecar.restore(RestoreParams(cycle, session), Task())
-
-
-def edit(machine: Machine, change: Callable[[sqlite3.Connection], Any]) -> None:
-    connection = machine.connect()
-    try:
-        change(connection)
-    finally:
-        connection.close()
 
 
 def two_sessions(db: sqlite3.Connection) -> None:
@@ -185,19 +178,9 @@ def test_a_restore_that_dies_leaves_nothing_half_known(pair: tuple[Machine, Mach
     sync(a)
     cycle = sync(b).cycle_id
 
-    class Dies(Task):
-        def check(self) -> None:
-            if self.left == 0:
-                raise KeyboardInterrupt
-            self.left -= 1
-
     for left in range(1, 8):
-        task = Dies()
-        task.left = left  # type: ignore[attr-defined]
-        try:
-            b.sidecar.restore(RestoreParams(cycle), task)
-        except KeyboardInterrupt:
-            pass
+        with suppress(Crash):
+            b.sidecar.restore(RestoreParams(cycle), CrashingTask(left))
         b.check_integrity()
     restore(b, cycle)
     settle(b, a)

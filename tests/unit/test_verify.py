@@ -17,7 +17,7 @@ from sidecar.domain.state import APPLIED
 from sidecar.domain.task import Task
 from sidecar.services.receive import index_log
 from tests.support import edits, tamper
-from tests.support.machines import Machine
+from tests.support.machines import Machine, edit
 
 Make = Callable[..., Machine]
 LARGE = "a large value " * 120_000
@@ -49,12 +49,6 @@ def shadow(machine: Machine, query: str, *parameters: object) -> None:
     db = sqlite3.connect(machine.own_state / "shadow.db", isolation_level=None)
     assert db.execute(query, parameters).rowcount != 0, "nothing was planted"
     db.close()
-
-
-def edit(machine: Machine, change: Callable[[sqlite3.Connection], object]) -> None:
-    connection = machine.connect()
-    change(connection)
-    connection.close()
 
 
 def history(db: sqlite3.Connection) -> None:

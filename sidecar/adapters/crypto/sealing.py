@@ -18,7 +18,6 @@ from sidecar.domain.errors import SidecarError
 
 PREFIX_BYTES = ID_BYTES + SALT_BYTES
 """Key id and salt, in front of every sealed object."""
-TAG_BYTES = 16
 
 
 class Sealed:

@@ -24,7 +24,6 @@ VERSION = 1
 FLAG_ENCRYPTED, FLAG_COMPACTED = 1, 2
 HEAD = struct.Struct(">4sBBHI")
 """magic, version, flags, reserved, length of the directory."""
-MAX_SEGMENT_BYTES = 64 << 20
 MAX_FRAME_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 8 << 20
 MAX_RAW_BYTES = 1 << 30

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,21 +19,11 @@ from sidecar.adapters.crypto import KeyRing, Sealer, VaultKey
 from sidecar.adapters.git import VaultRepo
 from sidecar.domain.errors import SidecarError
 from sidecar.domain.task import Task
-from tests.support import edits, tamper
+from tests.e2e.cli.test_keys import CANARY, PHRASE, turn
+from tests.support import tamper
 from tests.support.machines import Machine, bare_remote
 
 Make = Callable[..., Machine]
-CANARY = "canary7Q9x"
-PHRASE = "four words and a horse"
-
-
-def turn(machine: Machine, tag: str, text: str = "hello") -> str:
-    at = int(time.time() * 1000) - 60_000 + int(tag)
-    connection = machine.connect()
-    edits.new_session(connection, f"ses_{tag}", at, title=f"title {text}")
-    edits.add_turn(connection, f"ses_{tag}", tag, at, text)
-    connection.close()
-    return f"ses_{tag}"
 
 
 def run(machine: Machine) -> CycleResult:

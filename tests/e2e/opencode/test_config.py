@@ -23,6 +23,16 @@ def shown(machine: Machine) -> Any:
     return value
 
 
+def same(one: Any, other: Any) -> None:
+    """Both machines show what each of them had, and the same but for the secret of each."""
+    assert sorted(one["instructions"]) == sorted(other["instructions"]) == ["one.md", "two.md"]
+    assert {"reviewer"} <= one["agent"].keys() & other["agent"].keys()
+    assert {"deploy"} <= one["command"].keys() & other["command"].keys()
+    for value in (one, other):
+        value["mcp"]["n"]["headers"] = {}
+    assert one == other
+
+
 def test_opencode_shows_the_same_merged_configuration_on_both(tmp_path: Path) -> None:
     remote = bare_remote(tmp_path / "remote.git")
     machines = [Machine(tmp_path / name, opencode("1.18.33"), "http://127.0.0.1:9/v1") for name in ("a", "b")]
@@ -50,12 +60,7 @@ def test_opencode_shows_the_same_merged_configuration_on_both(tmp_path: Path) ->
     assert "the-secret-of-a" in (configs[0] / "opencode.json").read_text(), "the server lost its key where it was"
     assert "the-secret" not in (configs[1] / "opencode.json").read_text()
     assert one["username"] == other["username"] == "ada"
-    assert sorted(one["instructions"]) == sorted(other["instructions"]) == ["one.md", "two.md"]
-    assert {"reviewer"} <= one["agent"].keys() & other["agent"].keys()
-    assert {"deploy"} <= one["command"].keys() & other["command"].keys()
-    for value in (one, other):
-        value["mcp"]["n"]["headers"] = {}
-    assert one == other
+    same(one, other)
 
 
 def test_opencode_s_two_names_are_one_configuration(tmp_path: Path) -> None:
@@ -110,12 +115,7 @@ def test_one_machine_with_opencode_synced_and_one_with_ours_show_the_same(tmp_pa
     assert "of-b" not in (here / "opencode.json").read_text()
     assert one["username"] == other["username"] == "ada"
     assert one["share"] == other["share"] == "manual"
-    assert sorted(one["instructions"]) == sorted(other["instructions"]) == ["one.md", "two.md"]
-    assert {"reviewer"} <= one["agent"].keys() & other["agent"].keys()
-    assert {"deploy"} <= one["command"].keys() & other["command"].keys()
-    for value in (one, other):
-        value["mcp"]["n"]["headers"] = {}
-    assert one == other
+    same(one, other)
 
 
 def test_the_schema_that_properties_are_made_from_is_this_opencode_s(tmp_path: Path) -> None:
