@@ -86,7 +86,9 @@ def scrub(
         pieces, last = [], 0
         for index, (start, end) in enumerate(spans):
             secret = text[start:end]
-            name = names[index] if names else _new_name(path, index, secret, owners, lambda n: n in everywhere or n in names_in(known) or taken(n))
+            name = names[index] if names else ""
+            if not name or (name in everywhere and values.get(name) != secret):  # here it is a variable of the user's own
+                name = _new_name(path, index, secret, owners, lambda n: n in everywhere or n in names_in(known) or taken(n))
             if owners.setdefault(name, secret) != secret:  # the same name would mean two secrets
                 name = _new_name(path, index, secret, owners, lambda n: n in everywhere or n in names_in(known) or taken(n))
                 owners[name] = secret

@@ -73,6 +73,22 @@ def test_names_stay_what_they_are_and_never_mean_two_things(first: Any, second: 
     assert unscrub(other.value, one.names | other.names) == second
 
 
+def test_a_variable_of_the_users_own_never_becomes_the_name_of_a_secret() -> None:
+    """The variable was in the place where a secret is now, and is still used in another one."""
+    known = clean({"provider": {"p": {"options": {"apiKey": "{env:MINE}"}}}}).value
+    here = {"provider": {"p": {"options": {"apiKey": "s3cr3t", "token": "{env:MINE}"}}}}
+    done = clean(here, known=known)
+    assert "MINE" not in done.names
+    assert unscrub(done.value, done.names) == here, "the secret was written where the user's own variable stood"
+
+
+def test_a_name_of_ours_stays_where_its_user_has_put_it_elsewhere_too() -> None:
+    first = clean({"provider": {"p": {"options": {"apiKey": "s3cr3t"}}}})
+    (name,) = first.names
+    here = {"provider": {"p": {"options": {"apiKey": "s3cr3t", "token": f"{{env:{name}}}"}}}}
+    assert clean(here, known=first.value, values=first.names).names == first.names, "other machines would not know the secret any more"
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
