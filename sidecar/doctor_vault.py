@@ -55,7 +55,8 @@ class VaultChecks(Examination):
             self.say("vault copy", problem is None, problem or "sound", REPAIR)
             own = ws.repo.local_ref(ws.identity.ref)
             if problem is None and own is not None:
-                total, largest = ws.repo.sizes(own)
+                sizes = [entry.size for entry in ws.repo.tree(own, sizes=True)]
+                total, largest = sum(sizes), max(sizes, default=0)
                 detail = f"{total >> 20} MB in this device's log, {largest >> 20} MB its largest file"
                 remedy = "Hosts may refuse it: use one that takes more, or shrink the log with `opencode-sidecar compact`."
                 self.say("log size", total <= MAX_LOG_BYTES and largest <= MAX_FILE_BYTES, detail, remedy)

@@ -339,12 +339,6 @@ class VaultRepo:
         self._network("push", "--dry-run", "--quiet", "--no-verify", "--no-follow-tags", "--", "origin", f"{ref}:{ref}", task=task, quiet_seconds=ASK_SECONDS)
         return True
 
-    def sizes(self, commit: str) -> tuple[int, int]:
-        """Bytes of all files of a commit, and of the largest, as they are stored in it."""
-        output = self._git.run("ls-tree", "-r", "-l", "-z", "--full-tree", _sha(commit))
-        sizes = [int(item.split(b"\t")[0].split()[3]) for item in output.split(b"\0") if item]
-        return sum(sizes), max(sizes, default=0)
-
     def size_bytes(self) -> int:
         return layout.size_of(self.path)
 
